@@ -1,0 +1,344 @@
+//! Every table of the pipeline: its columns, its Parquet form and its data hashes, each written once.
+//!
+//! In memory a table is one Arrow [`RecordBatch`]. On disk it is a Parquet file whose footer carries lineage.
+//! Two hashes describe it: the digest of the file's bytes, and one digest per column over schema and content
+//! ([`column_hashes`]), which does not depend on compression, chunking or footer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow, bail};
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, FixedSizeListArray, Float32Array, Float64Array, ListArray, RecordBatch, StringArray,
+    UInt32Array,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::Compression;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+
+use crate::digest::Digest;
+
+/// The footer key under which a file's lineage stands.
+pub const LINEAGE: &str = "rsic.lineage";
+
+fn schema(fields: &[(&str, DataType, bool)]) -> SchemaRef {
+    Arc::new(Schema::new(
+        fields.iter().map(|(name, kind, null)| Field::new(*name, kind.clone(), *null)).collect::<Vec<_>>(),
+    ))
+}
+
+fn list_of(item: DataType) -> DataType {
+    DataType::List(Arc::new(Field::new("item", item, false)))
+}
+
+/// `ingest`: one row per image, in published order.
+///
+/// `digest` is the digest of the decoded RGB pixels, so a file saved anew with equal pixels keeps it;
+/// `file_digest` is that of the file's bytes. `class` is null where the file name tells none.
+pub fn images() -> SchemaRef {
+    schema(&[
+        ("image_id", DataType::UInt32, false),
+        ("filename", DataType::Utf8, false),
+        ("split", DataType::Utf8, false),
+        ("class", DataType::Utf8, true),
+        ("digest", DataType::Utf8, false),
+        ("file_digest", DataType::Utf8, false),
+        ("width", DataType::UInt32, false),
+        ("height", DataType::UInt32, false),
+    ])
+}
+
+/// `ingest`: one row per reference sentence, in published order.
+pub fn sentences() -> SchemaRef {
+    schema(&[
+        ("image_id", DataType::UInt32, false),
+        ("sent_id", DataType::UInt32, false),
+        ("language", DataType::Utf8, false),
+        ("raw", DataType::Utf8, false),
+    ])
+}
+
+/// `ingest`: one row per finding of the linter.
+pub fn lint() -> SchemaRef {
+    schema(&[
+        ("kind", DataType::Utf8, false),
+        ("image_id", DataType::UInt32, true),
+        ("sent_id", DataType::UInt32, true),
+        ("detail", DataType::Utf8, false),
+    ])
+}
+
+/// `ingest`: one row that names the edition of the annotation file.
+pub fn edition() -> SchemaRef {
+    schema(&[
+        ("edition", DataType::Utf8, false),
+        ("language", DataType::Utf8, false),
+        ("split_digest", DataType::Utf8, false),
+        ("captions_digest", DataType::Utf8, false),
+        ("images", DataType::UInt32, false),
+        ("sentences", DataType::UInt32, false),
+    ])
+}
+
+/// `tokenize`: one row per sentence; `ids` ends with the end-of-text token.
+pub fn tokens() -> SchemaRef {
+    schema(&[
+        ("image_id", DataType::UInt32, false),
+        ("sent_id", DataType::UInt32, false),
+        ("ids", list_of(DataType::UInt32), false),
+    ])
+}
+
+/// `tokenize`: token counts per split (end-of-text included).
+pub fn lengths() -> SchemaRef {
+    schema(&[
+        ("split", DataType::Utf8, false),
+        ("sentences", DataType::UInt32, false),
+        ("min", DataType::UInt32, false),
+        ("mean", DataType::Float64, false),
+        ("p50", DataType::UInt32, false),
+        ("p95", DataType::UInt32, false),
+        ("max", DataType::UInt32, false),
+    ])
+}
+
+/// `embed`: one row per distinct image, un-normalised projected CLIP vector of size `dim`.
+pub fn embeddings(dim: usize) -> SchemaRef {
+    let item = Arc::new(Field::new("item", DataType::Float32, false));
+    schema(&[
+        ("digest", DataType::Utf8, false),
+        ("vector", DataType::FixedSizeList(item, i32::try_from(dim).unwrap_or(i32::MAX)), false),
+    ])
+}
+
+/// `train` and `pretrain`: one row per epoch.
+pub fn history() -> SchemaRef {
+    schema(&[
+        ("epoch", DataType::UInt32, false),
+        ("step", DataType::UInt32, false),
+        ("lr", DataType::Float64, false),
+        ("train_loss", DataType::Float64, false),
+        ("val_loss", DataType::Float64, true),
+        ("best", DataType::Boolean, false),
+    ])
+}
+
+/// `caption`: one row per image of the captioned split; `tokens` are the generated ids, stop token included.
+pub fn captions() -> SchemaRef {
+    schema(&[
+        ("image_id", DataType::UInt32, false),
+        ("caption", DataType::Utf8, false),
+        ("tokens", list_of(DataType::UInt32), false),
+        ("log_prob", DataType::Float64, false),
+    ])
+}
+
+/// `score`: one row per metric over the whole split. The interval columns are null until they are computed.
+pub fn scores() -> SchemaRef {
+    schema(&[
+        ("dataset", DataType::Utf8, false),
+        ("edition", DataType::Utf8, false),
+        ("model", DataType::Utf8, false),
+        ("split", DataType::Utf8, false),
+        ("language", DataType::Utf8, false),
+        ("metric", DataType::Utf8, false),
+        ("variant", DataType::Utf8, false),
+        ("value", DataType::Float64, true),
+        ("ci_low", DataType::Float64, true),
+        ("ci_high", DataType::Float64, true),
+        ("n", DataType::UInt32, false),
+    ])
+}
+
+/// `score`: one row per image and metric.
+pub fn image_scores() -> SchemaRef {
+    schema(&[
+        ("image_id", DataType::UInt32, false),
+        ("metric", DataType::Utf8, false),
+        ("variant", DataType::Utf8, false),
+        ("value", DataType::Float64, true),
+    ])
+}
+
+/// Makes a table from its columns, in schema order.
+pub fn make(schema: SchemaRef, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
+    RecordBatch::try_new(schema, columns).context("columns do not fit the table's schema")
+}
+
+/// Encodes a table as Parquet with `footer` as key-value metadata; equal input gives equal bytes.
+pub fn write(table: &RecordBatch, footer: &[(&str, &str)]) -> Result<Vec<u8>> {
+    let pairs = footer.iter().map(|(k, v)| KeyValue::new((*k).to_owned(), (*v).to_owned())).collect();
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .set_created_by(format!("rsic {}", env!("CARGO_PKG_VERSION")))
+        .set_key_value_metadata(Some(pairs))
+        .build();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, table.schema(), Some(properties))?;
+    writer.write(table)?;
+    writer.close()?;
+    Ok(bytes)
+}
+
+/// Decodes a Parquet file into one record batch.
+pub fn read(bytes: Vec<u8>) -> Result<RecordBatch> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes)).context("not a Parquet file")?;
+    let schema = builder.schema().clone();
+    let batches = builder.build()?.collect::<Result<Vec<_>, _>>().context("damaged Parquet file")?;
+    let batch = arrow::compute::concat_batches(&schema, &batches)?;
+    // The footer's metadata is not part of the table.
+    let plain = Arc::new(Schema::new(schema.fields().clone()));
+    Ok(RecordBatch::try_new(plain, batch.columns().to_vec())?)
+}
+
+/// The lineage text in a Parquet file's footer, if there is one.
+pub fn lineage(bytes: Vec<u8>) -> Result<Option<String>> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes)).context("not a Parquet file")?;
+    let pairs = builder.metadata().file_metadata().key_value_metadata();
+    Ok(pairs.and_then(|all| all.iter().find(|pair| pair.key == LINEAGE)).and_then(|pair| pair.value.clone()))
+}
+
+fn column<'a, A: 'static>(table: &'a RecordBatch, name: &str) -> Result<&'a A> {
+    let array = table.column_by_name(name).ok_or_else(|| anyhow!("no column `{name}`"))?;
+    let kind = array.data_type();
+    array.as_any().downcast_ref::<A>().ok_or_else(|| anyhow!("column `{name}` has type {kind}, which was not expected"))
+}
+
+/// The column `name` as strings.
+pub fn strings<'a>(table: &'a RecordBatch, name: &str) -> Result<&'a StringArray> {
+    column(table, name)
+}
+
+/// The column `name` as unsigned integers.
+pub fn u32s<'a>(table: &'a RecordBatch, name: &str) -> Result<&'a UInt32Array> {
+    column(table, name)
+}
+
+/// The column `name` as doubles.
+pub fn f64s<'a>(table: &'a RecordBatch, name: &str) -> Result<&'a Float64Array> {
+    column(table, name)
+}
+
+/// The column `name` as truth values.
+pub fn bools<'a>(table: &'a RecordBatch, name: &str) -> Result<&'a BooleanArray> {
+    column(table, name)
+}
+
+/// The column `name`, a list of integers per row.
+pub fn u32_lists(table: &RecordBatch, name: &str) -> Result<Vec<Vec<u32>>> {
+    let lists: &ListArray = column(table, name)?;
+    let values = lists.values().as_any().downcast_ref::<UInt32Array>();
+    let values = values.ok_or_else(|| anyhow!("column `{name}` is not a list of unsigned integers"))?.values();
+    let ends = lists.value_offsets();
+    Ok(ends.windows(2).map(|pair| values[pair[0] as usize..pair[1] as usize].to_vec()).collect())
+}
+
+/// The column `name`, a fixed-size list of floats per row, as (row-major values, row size).
+pub fn vectors<'a>(table: &'a RecordBatch, name: &str) -> Result<(&'a [f32], usize)> {
+    let lists: &FixedSizeListArray = column(table, name)?;
+    let values = lists.values().as_any().downcast_ref::<Float32Array>();
+    let values = values.ok_or_else(|| anyhow!("column `{name}` is not a list of floats"))?;
+    Ok((values.values(), lists.value_length() as usize))
+}
+
+/// An Arrow array of integer lists.
+pub fn u32_list_array(rows: &[Vec<u32>]) -> ArrayRef {
+    let field = Arc::new(Field::new("item", DataType::UInt32, false));
+    let offsets = arrow::buffer::OffsetBuffer::from_lengths(rows.iter().map(Vec::len));
+    Arc::new(ListArray::new(field, offsets, Arc::new(UInt32Array::from(rows.concat())), None))
+}
+
+/// An Arrow array of fixed-size float vectors; `values` is row-major with `dim` values a row.
+pub fn vector_array(values: Vec<f32>, dim: usize) -> Result<ArrayRef> {
+    let field = Arc::new(Field::new("item", DataType::Float32, false));
+    let array = FixedSizeListArray::try_new(field, i32::try_from(dim)?, Arc::new(Float32Array::from(values)), None)?;
+    Ok(Arc::new(array))
+}
+
+/// One digest per column, over its type and content; name, compression and chunking do not count.
+pub fn column_hashes(table: &RecordBatch) -> Result<BTreeMap<String, Digest>> {
+    let mut hashes = BTreeMap::new();
+    for (field, array) in table.schema().fields().iter().zip(table.columns()) {
+        let mut hasher = blake3::Hasher::new_derive_key("rsic 2026 table column v1");
+        hasher.update(field.data_type().to_string().as_bytes());
+        hasher.update(&(array.len() as u64).to_le_bytes());
+        hash_array(&mut hasher, array).with_context(|| format!("column `{}`", field.name()))?;
+        hashes.insert(field.name().clone(), hasher.finalize().into());
+    }
+    Ok(hashes)
+}
+
+fn hash_array(hasher: &mut blake3::Hasher, array: &ArrayRef) -> Result<()> {
+    let any = array.as_any();
+    if array.null_count() > 0 {
+        let valid: Vec<u8> = (0..array.len()).map(|row| u8::from(array.is_valid(row))).collect();
+        hasher.update(b"nulls").update(&valid);
+    }
+    if let Some(values) = any.downcast_ref::<StringArray>() {
+        for text in values {
+            let text = text.unwrap_or_default();
+            hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+        }
+    } else if let Some(values) = any.downcast_ref::<UInt32Array>() {
+        values.iter().for_each(|v| _ = hasher.update(&v.unwrap_or_default().to_le_bytes()));
+    } else if let Some(values) = any.downcast_ref::<Float64Array>() {
+        values.iter().for_each(|v| _ = hasher.update(&v.unwrap_or_default().to_bits().to_le_bytes()));
+    } else if let Some(values) = any.downcast_ref::<Float32Array>() {
+        values.iter().for_each(|v| _ = hasher.update(&v.unwrap_or_default().to_bits().to_le_bytes()));
+    } else if let Some(values) = any.downcast_ref::<BooleanArray>() {
+        values.iter().for_each(|v| _ = hasher.update(&[u8::from(v.unwrap_or_default())]));
+    } else if let Some(lists) = any.downcast_ref::<ListArray>() {
+        for row in lists.iter() {
+            let row = row.ok_or_else(|| anyhow!("a list is null"))?;
+            hasher.update(&(row.len() as u64).to_le_bytes());
+            hash_array(hasher, &row)?;
+        }
+    } else if let Some(lists) = any.downcast_ref::<FixedSizeListArray>() {
+        hash_array(hasher, lists.values())?;
+    } else {
+        bail!("type {} has no data hash", array.data_type());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens_table(rows: &[Vec<u32>]) -> RecordBatch {
+        let ids = UInt32Array::from_iter_values(0..rows.len() as u32);
+        make(tokens(), vec![Arc::new(ids.clone()), Arc::new(ids), u32_list_array(rows)]).unwrap()
+    }
+
+    #[test]
+    fn parquet_round_trips_with_lineage_and_equal_bytes() {
+        let table = tokens_table(&[vec![1, 2], vec![], vec![3]]);
+        let bytes = write(&table, &[(LINEAGE, "{}")]).unwrap();
+        assert_eq!(bytes, write(&table, &[(LINEAGE, "{}")]).unwrap());
+        assert_eq!(lineage(bytes.clone()).unwrap().as_deref(), Some("{}"));
+        let back = read(bytes).unwrap();
+        assert_eq!(back, table);
+        assert_eq!(u32_lists(&back, "ids").unwrap(), [vec![1, 2], vec![], vec![3]]);
+    }
+
+    #[test]
+    fn column_hashes_see_content_and_row_borders_only() {
+        let base = column_hashes(&tokens_table(&[vec![1, 2], vec![3]])).unwrap();
+        assert_eq!(base, column_hashes(&tokens_table(&[vec![1, 2], vec![3]])).unwrap());
+        let moved = column_hashes(&tokens_table(&[vec![1], vec![2, 3]])).unwrap();
+        assert_ne!(base["ids"], moved["ids"]);
+        assert_eq!(base["image_id"], moved["image_id"]);
+    }
+
+    #[test]
+    fn vectors_keep_their_shape() {
+        let array = vector_array(vec![1.0, 2.0, 3.0, 4.0], 2).unwrap();
+        let names: ArrayRef = Arc::new(StringArray::from(vec!["a", "b"]));
+        let table = make(embeddings(2), vec![names, array]).unwrap();
+        let back = read(write(&table, &[]).unwrap()).unwrap();
+        assert_eq!(vectors(&back, "vector").unwrap(), (&[1.0, 2.0, 3.0, 4.0][..], 2));
+    }
+}
