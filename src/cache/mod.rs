@@ -1,0 +1,1 @@
+//! The content-addressed store: bytes, keys and records; it knows nothing of their meaning.

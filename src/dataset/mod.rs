@@ -1,0 +1,1 @@
+//! Published annotation files -> rows, with a linter for everything odd in them.
