@@ -21,3 +21,6 @@ pub mod metric;
 pub mod model;
 pub mod picture;
 pub mod sample;
+
+#[cfg(test)]
+pub(crate) mod shared;
