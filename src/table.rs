@@ -291,7 +291,7 @@ fn hash_array(hasher: &mut blake3::Hasher, array: &ArrayRef) -> Result<()> {
     } else if let Some(values) = any.downcast_ref::<BooleanArray>() {
         values.iter().for_each(|v| _ = hasher.update(&[u8::from(v.unwrap_or_default())]));
     } else if let Some(lists) = any.downcast_ref::<ListArray>() {
-        for row in lists.iter() {
+        for row in lists {
             let row = row.ok_or_else(|| anyhow!("a list is null"))?;
             hasher.update(&(row.len() as u64).to_le_bytes());
             hash_array(hasher, &row)?;
