@@ -1,0 +1,1 @@
+//! Truncated, changed and lying files.
