@@ -1,5 +1,7 @@
 //! Networks, on candle alone: no paths, no tables; weights arrive and leave as bytes.
 
+pub mod weights;
+
 use std::collections::BTreeMap;
 
 use anyhow::{Result, anyhow};
