@@ -1,5 +1,6 @@
 //! Networks, on candle alone: no paths, no tables; weights arrive and leave as bytes.
 
+pub mod kernel;
 pub mod tokenizer;
 pub mod weights;
 
