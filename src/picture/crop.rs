@@ -9,7 +9,7 @@ pub enum CropRule {
     /// `(side - size) / 2`, rounded down: Hugging Face image processors.
     #[default]
     Floor,
-    /// `(side - size) / 2`, halves to the even number: OpenAI CLIP and torchvision.
+    /// `(side - size) / 2`, halves to the even number: `OpenAI` CLIP and torchvision.
     RoundHalfEven,
 }
 

@@ -74,12 +74,12 @@ impl Filter {
         }
         let mut out = Vec::with_capacity(rows.len() * self.starts.len() * 3);
         for y in rows {
-            let row = picture.row(y);
+            let (pixels, _) = picture.row(y).as_chunks::<3>();
             for (&start, weights) in self.starts.iter().zip(&self.weights) {
                 let mut sum = [1 << (BITS - 1); 3];
-                for (pixel, &weight) in row[start * 3..].chunks_exact(3).zip(weights) {
-                    for channel in 0..3 {
-                        sum[channel] += weight * i32::from(pixel[channel]);
+                for (pixel, &weight) in pixels[start..start + weights.len()].iter().zip(weights) {
+                    for (sum, &sample) in sum.iter_mut().zip(pixel) {
+                        *sum += weight * i32::from(sample);
                     }
                 }
                 out.extend(sum.map(round));

@@ -10,7 +10,7 @@ use crate::picture::{Alpha, CropRule, Picture, center_crop, decode_with, fitted_
 use crate::shared;
 
 const MEAN: [f32; 3] = [0.48145466, 0.4578275, 0.40821073];
-const STD: [f32; 3] = [0.26862954, 0.26130258, 0.27577711];
+const STD: [f32; 3] = [0.26862955, 0.2613026, 0.2757771];
 
 fn load(folder: &Path, file: &str, alpha: Alpha) -> Picture {
     decode_with(&std::fs::read(folder.join(file)).unwrap(), alpha).unwrap_or_else(|e| panic!("{file}: {e}"))

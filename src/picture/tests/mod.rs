@@ -3,6 +3,7 @@
 mod formats;
 mod golden;
 mod hostile;
+mod write;
 
 use image::{DynamicImage, ImageFormat};
 
