@@ -1,0 +1,167 @@
+//! From a model that predicts the next token to whole token sequences.
+//!
+//! One [`Decoder`] serves every rule: greedy, beam search as transformers does it, and ClipCap's beam search. A batch of
+//! images runs together; what is finished leaves it. Rows never mix, so neither do results: the batch size changes nothing.
+
+mod beam;
+mod clipcap;
+mod config;
+mod greedy;
+mod rank;
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, bail};
+use candle_core::Tensor;
+use rayon::prelude::*;
+
+pub use config::{DecodeConfig, Method};
+use rank::Row;
+
+/// A model that continues token sequences, many independent rows at a time.
+pub trait Decoder {
+    /// What the model remembers of every row.
+    type State;
+
+    /// Begins one row per image from `input` (first dimension: images) and predicts the first tokens.
+    fn start(&self, input: &Tensor) -> Result<(Self::State, Logits)>;
+
+    /// Appends one token to every row and predicts the next ones.
+    fn step(&self, state: &mut Self::State, tokens: &[u32]) -> Result<Logits>;
+
+    /// Replaces the rows by `rows` of the present ones, in this order; a row may leave or be doubled.
+    fn select(&self, state: &mut Self::State, rows: &[usize]) -> Result<()>;
+}
+
+/// The scores of every token for the next position of every row, before softmax.
+#[derive(Clone, Debug)]
+pub struct Logits {
+    values: Vec<f32>,
+    vocab: usize,
+}
+
+impl Logits {
+    /// From `values`: `f32[rows, vocab]`.
+    pub fn new(values: Vec<f32>, vocab: usize) -> Self {
+        Self { values, vocab }
+    }
+
+    /// The scores of one row.
+    pub fn row(&self, row: usize) -> &[f32] {
+        &self.values[row * self.vocab..(row + 1) * self.vocab]
+    }
+}
+
+/// A finished sequence.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hypothesis {
+    /// The tokens, the one that ended it among them.
+    pub ids: Vec<u32>,
+    /// Sum of the natural logarithms of their probabilities.
+    pub log_prob: f64,
+    /// Whether it ended by itself rather than at the limit.
+    pub stopped: bool,
+}
+
+/// A live sequence: which row it continues and with which token.
+struct Next {
+    row: usize,
+    token: u32,
+}
+
+/// What all rules are told.
+#[derive(Clone, Debug)]
+struct Limits {
+    width: usize,
+    max_tokens: usize,
+    length_penalty: f64,
+    stops: BTreeSet<u32>,
+}
+
+/// The sequences of one image.
+trait Rule: Send {
+    /// Takes one more prediction, one row per live sequence; returns the live sequences, none when it is over.
+    fn advance(&mut self, rows: &[Row<'_>]) -> Vec<Next>;
+
+    /// All sequences, best first.
+    fn finish(self) -> Vec<Hypothesis>;
+}
+
+/// Writes token sequences for every image of `input` (first dimension), best first.
+///
+/// A sequence ends with any of `stops`. Fails if the settings are impossible or the model gives NaN.
+pub fn search<D: Decoder>(
+    decoder: &D,
+    input: &Tensor,
+    config: &DecodeConfig,
+    stops: &BTreeSet<u32>,
+) -> Result<Vec<Vec<Hypothesis>>> {
+    config.check()?;
+    let limits = Limits {
+        width: config.width,
+        max_tokens: config.max_tokens,
+        length_penalty: config.length_penalty,
+        stops: stops.clone(),
+    };
+    match config.method {
+        Method::Greedy => run(decoder, input, || greedy::Greedy::new(limits.clone())),
+        Method::Beam => run(decoder, input, || beam::Beams::new(limits.clone())),
+        Method::BeamClipcap => run(decoder, input, || clipcap::Pool::new(limits.clone())),
+    }
+}
+
+/// One image in the batch: its rule and its rows.
+struct Job<R> {
+    image: usize,
+    rule: R,
+    rows: std::ops::Range<usize>,
+    next: Vec<Next>,
+}
+
+/// Runs one rule per image until none has a live sequence left.
+fn run<D: Decoder, R: Rule>(decoder: &D, input: &Tensor, rule: impl Fn() -> R) -> Result<Vec<Vec<Hypothesis>>> {
+    let images = input.dim(0)?;
+    let mut results: Vec<Vec<Hypothesis>> = (0..images).map(|_| Vec::new()).collect();
+    if images == 0 {
+        return Ok(results);
+    }
+    let (mut state, mut logits) = decoder.start(input)?;
+    let job = |image| Job { image, rule: rule(), rows: image..image + 1, next: Vec::new() };
+    let mut jobs: Vec<Job<R>> = (0..images).map(job).collect();
+    loop {
+        advance(&mut jobs, &logits)?;
+        let (live, done): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| !job.next.is_empty());
+        for job in done {
+            results[job.image] = job.rule.finish();
+        }
+        jobs = live;
+        if jobs.is_empty() {
+            return Ok(results);
+        }
+        let (mut rows, mut tokens) = (Vec::new(), Vec::new());
+        for job in &mut jobs {
+            let first = rows.len();
+            rows.extend(job.next.iter().map(|next| job.rows.start + next.row));
+            tokens.extend(job.next.iter().map(|next| next.token));
+            job.rows = first..rows.len();
+        }
+        decoder.select(&mut state, &rows)?;
+        logits = decoder.step(&mut state, &tokens)?;
+    }
+}
+
+/// Gives every image its rows of the prediction.
+fn advance<R: Rule>(jobs: &mut [Job<R>], logits: &Logits) -> Result<()> {
+    let healthy = jobs.par_iter_mut().map(|job| {
+        let rows: Vec<Row<'_>> = job.rows.clone().map(|row| Row::new(logits.row(row))).collect();
+        job.next = job.rule.advance(&rows);
+        rows.iter().all(Row::is_finite)
+    });
+    if healthy.reduce(|| true, |a, b| a && b) {
+        return Ok(());
+    }
+    bail!("the model predicts NaN or infinity: its weights, or the vectors given to it, are damaged")
+}
+
+#[cfg(test)]
+mod tests;
