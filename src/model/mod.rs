@@ -1,6 +1,7 @@
 //! Networks, on candle alone: no paths, no tables; weights arrive and leave as bytes.
 
 pub mod kernel;
+pub mod search;
 pub mod tokenizer;
 pub mod weights;
 
