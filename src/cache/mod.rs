@@ -1,23 +1,177 @@
 //! The content-addressed store: bytes, keys and records; it knows nothing of their meaning.
 //!
-//! The interface in short (`Result` is `Result<_, CacheError>`):
+//! | file | what it holds | written |
+//! | --- | --- | --- |
+//! | `FORMAT`, `CACHEDIR.TAG` | which program wrote the folder; that backups may skip it | once |
+//! | `objects/ab/<digest>.<extension>` | immutable bytes, read-only, named by their own hash | never replaced |
+//! | `actions/ab/<key>.json` | a [`Record`]: what an action with this key read and wrote | replaced if a forced rerun differs |
+//! | `roots/<stage>/<name>.json` | a [`Root`]: the key an instance was last built with | replaced |
+//! | `partial/<key>/` | unfinished work, such as training checkpoints | replaced, removed at the end |
+//! | `lock/<key>` | who builds an action now | removed when done |
+//! | `runs/*.jsonl` | what was run when, and how long it took | appended |
+//! | `quarantine/` | damaged objects and records, for inspection | replaced |
+//! | `stat.txt` | hashes of unchanged source files | replaced |
+//! | `tmp/` | files on their way to one of the names above | removed by the next [`Cache::open`] after a kill |
 //!
-//! ```text
-//! Cache::open(dir) / Cache::peek(dir)                       create what is missing / create nothing
-//! put(&[u8], extension) -> Result<Object>                   get(&Object) -> Result<Option<Vec<u8>>>
-//! has(&Object) -> bool      look(&Object) -> Presence { Present, Missing, Damaged } (by size only)
-//! path(&Object) -> PathBuf  verify(&Object) -> Result<Presence> (by content; moves nothing)
-//! record(Digest) -> Result<Option<Record>>                  publish(&Record) -> Result<Publication { New, Same, Replaced(Box<Record>) }>
-//! Record::new(Ingredients, Vec<Output>, Vec<String>)        Output::stored() -> Object
-//! Ingredients::key() -> Digest                              Ingredients::differences(old, new) -> Vec<Reason>
-//! changed_columns(&BTreeMap<String, Digest>, &BTreeMap<String, Digest>) -> Vec<String>
-//! Reason::Input { name, old: Option<Digest>, new: Option<Digest>, columns: Vec<String> }, Parameter { name, old: Option<Value>, new: Option<Value> }
-//! root(instance) -> Result<Option<Root { instance, key }>>  set_root(instance, Digest) -> Result<()>   remove_root, roots()
-//! lock(Digest, &Patience { command, instance, timeout, cancelled: &dyn Fn() -> bool }, &mut dyn FnMut(&str)) -> Result<Guard>
-//! partial(Digest) -> PartialDir; load(name) -> Result<Option<Vec<u8>>>, save(name, bytes), remove(), slot(name): impl progress::Checkpoint
-//! StatCache::open(file) -> StatCache; digest_file(path) -> Result<Digest>; save() -> Result<()>
-//!   remember(path, kind, FnOnce(&[u8]) -> T) -> Result<T>; digest_files(&[PathBuf]) / remember_all(&[PathBuf], kind, Fn(&[u8]) -> T) -> Vec<Result<T>>
-//! start_run() -> Result<RunLog>; RunLog::append(&Event); history() -> impl Iterator<Item = Event>, newest first
-//! expose(&Object, target, &StatCache) -> Result<Exposed { Written, Kept, Lost }>   view(&Object, target, &StatCache) -> Result<View { Missing, Fresh, Modified }>
-//! CacheError::{Io, NoSpace, Format, NotACache, ReadOnly, Name, Incomplete, LockTimeout, Interrupted, ChangedWhileRead}; hint() -> Option<String>
-//! ```
+//! There is no index that could disagree with the files, and no path is stored: the folder may be moved, copied or
+//! have any part of it deleted at any time; what is gone is built again. Every write is a temporary file, synced and
+//! renamed. Reads verify: what is damaged is a miss. Objects are written before the record that names them.
+
+mod canonical;
+mod error;
+mod file;
+mod key;
+mod list;
+mod lock;
+mod object;
+mod partial;
+mod reason;
+mod record;
+mod runs;
+mod stat;
+mod state;
+mod view;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+pub use error::CacheError;
+pub use key::Ingredients;
+pub use lock::{Guard, Patience};
+pub use object::{Object, Presence};
+pub use partial::{PartialDir, Slot};
+pub use reason::{Reason, changed_columns};
+pub use record::{Output, Publication, Record};
+pub use runs::{Event, Outcome, RunLog};
+pub use stat::StatCache;
+pub use state::Root;
+pub use view::{Exposed, View};
+
+/// The line in FORMAT; it changes when older programs could misread the folder.
+const FORMAT: &str = "rsic cache 1";
+/// The standard mark of folders that backups may skip; source: <https://bford.info/cachedir/>.
+const TAG: &str =
+    "Signature: 8a477f597d28d172789f06886806bc55\n# Everything here can be built again by `rsic build`.\n";
+/// The folders in a cache.
+const FOLDERS: [&str; 8] = ["actions", "lock", "objects", "partial", "quarantine", "roots", "runs", "tmp"];
+
+/// An open cache folder; cheap to clone, safe to share between threads and processes.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    dir: PathBuf,
+    writable: bool,
+}
+
+impl Cache {
+    /// Opens the cache in `dir`, creates what is missing there and removes what killed writers left behind.
+    ///
+    /// A cache that is complete but on read-only storage opens too; only writing to it fails.
+    ///
+    /// Fails if the folder was written by another version, or is not empty and no cache.
+    pub fn open(dir: &Path) -> Result<Self, CacheError> {
+        let cache = Self { dir: dir.to_owned(), writable: true };
+        if !cache.has_known_format()? {
+            cache.refuse_strangers()?;
+            for folder in FOLDERS {
+                file::ensure_folder(&dir.join(folder))?;
+            }
+            file::replace(&cache.scratch(), &dir.join("CACHEDIR.TAG"), TAG.as_bytes())?;
+            file::replace(&cache.scratch(), &dir.join("FORMAT"), format!("{FORMAT}\n").as_bytes())?;
+        }
+        file::sweep(&cache.scratch());
+        Ok(cache)
+    }
+
+    /// Opens the cache in `dir` for reading only: nothing is created, moved or removed.
+    ///
+    /// A folder that does not exist is an empty cache. Fails if the folder was written by another version.
+    pub fn peek(dir: &Path) -> Result<Self, CacheError> {
+        let cache = Self { dir: dir.to_owned(), writable: false };
+        cache.has_known_format()?;
+        Ok(cache)
+    }
+
+    /// The folder of the cache.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The cache of source file hashes that belongs to this cache; see [`StatCache::open`].
+    pub fn stat_cache(&self) -> StatCache {
+        StatCache::open(&self.dir.join("stat.txt"))
+    }
+
+    fn has_known_format(&self) -> Result<bool, CacheError> {
+        let path = self.dir.join("FORMAT");
+        let Some(bytes) = file::read(&path)? else { return Ok(false) };
+        let text = String::from_utf8_lossy(&bytes);
+        let found = text.lines().next().unwrap_or_default().trim_end();
+        if found == FORMAT {
+            return Ok(true);
+        }
+        Err(CacheError::Format { path, found: found.chars().take(80).collect(), known: FORMAT })
+    }
+
+    /// Protects a folder that was named by mistake: without FORMAT it may hold only what a killed `open` left.
+    fn refuse_strangers(&self) -> Result<(), CacheError> {
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(CacheError::io("open the cache", &self.dir, e)),
+        };
+        for name in entries.flatten().map(|e| e.file_name()) {
+            let known = name.to_str().is_some_and(|n| FOLDERS.contains(&n) || n == "CACHEDIR.TAG" || n == "stat.txt");
+            if !known {
+                let stranger = name.to_string_lossy().into_owned();
+                return Err(CacheError::NotACache { path: self.dir.clone(), stranger });
+            }
+        }
+        Ok(())
+    }
+
+    /// Where temporary files are made: on the file system of the cache.
+    fn scratch(&self) -> PathBuf {
+        self.dir.join("tmp")
+    }
+
+    /// `<dir>/<folder>/ab/<hex>.<extension>`: two digits fan out, so that no folder gets very long.
+    fn fanned(&self, folder: &str, hex: &str, extension: &str) -> PathBuf {
+        self.dir.join(folder).join(&hex[..2]).join(format!("{hex}.{extension}"))
+    }
+
+    fn needs_writing(&self, doing: &'static str) -> Result<(), CacheError> {
+        if self.writable { Ok(()) } else { Err(CacheError::ReadOnly { doing, path: self.dir.clone() }) }
+    }
+
+    /// Takes a damaged file out of the way; `seen` is the file that was found to be damaged.
+    ///
+    /// Somebody else may have put a whole file in its place meanwhile: that one goes back. On read-only storage
+    /// nothing is moved, which is a miss all the same.
+    fn quarantine(&self, path: &Path, seen: file::Identity) {
+        let Some(name) = path.file_name().filter(|_| self.writable) else { return };
+        let folder = self.dir.join("quarantine");
+        let grave = folder.join(name);
+        if file::ensure_folder(&folder).is_err() || fs::rename(path, &grave).is_err() {
+            return;
+        }
+        if fs::metadata(&grave).is_ok_and(|m| file::identity(&m) != seen) {
+            let _ = fs::rename(&grave, path);
+        }
+    }
+}
+
+/// Checks a name that becomes a part of a path.
+fn checked_name<'a>(what: &'static str, name: &'a str) -> Result<&'a str, CacheError> {
+    let why = match name {
+        "" => "it is empty",
+        _ if name.starts_with('.') => "it begins with a dot",
+        _ if name.len() > 200 => "it is longer than 200 bytes",
+        _ if name.contains(['/', '\\']) => "it contains a slash",
+        _ if name.contains(char::is_control) => "it contains a control character",
+        _ => return Ok(name),
+    };
+    Err(CacheError::Name { what, name: name.to_owned(), why })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! How bytes reach the disk: beside, synced, then renamed; a kill at any point leaves the old file or the new one.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tempfile::NamedTempFile;
+
+use super::CacheError;
+use crate::digest::Digest;
+
+/// Temporary files are called `.rsic-<process>-<random>.tmp`.
+const TEMPORARY: &str = ".rsic-";
+/// After this long a temporary file is garbage even if its process number is in use again.
+const ABANDONED: Duration = Duration::from_hours(24);
+
+/// Device and inode: equal exactly when two names are one file.
+pub(super) type Identity = (u64, u64);
+
+/// The identity behind some metadata.
+pub(super) fn identity(metadata: &Metadata) -> Identity {
+    (metadata.dev(), metadata.ino())
+}
+
+/// Nanoseconds since 1970; before that, zero.
+pub(super) fn now() -> u128 {
+    #[allow(clippy::disallowed_methods, reason = "the cache compares file ages and dates its log; no key sees it")]
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
+}
+
+/// Creates `folder` with its parents and makes new names durable.
+pub(super) fn ensure_folder(folder: &Path) -> Result<(), CacheError> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder).map_err(|e| CacheError::io("create the folder", folder, e))?;
+    folder.parent().map_or(Ok(()), sync_folder)
+}
+
+/// Makes the names in `folder` durable; file systems that cannot do that are left alone.
+pub(super) fn sync_folder(folder: &Path) -> Result<(), CacheError> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    match File::open(folder).and_then(|f| f.sync_all()) {
+        Err(e) if !matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+            Err(CacheError::io("sync the folder", folder, e))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Creates a temporary file that [`sweep`] will not touch while this process holds it.
+///
+/// Dropping it removes it, so that an error on the way to its final name leaves nothing behind.
+pub(super) fn temporary(folder: &Path) -> Result<NamedTempFile, CacheError> {
+    ensure_folder(folder)?;
+    let file = tempfile::Builder::new()
+        .prefix(&format!("{TEMPORARY}{}-", std::process::id()))
+        .suffix(".tmp")
+        .permissions(Permissions::from_mode(0o666)) // less the umask, as for any new file
+        .tempfile_in(folder)
+        .map_err(|e| CacheError::io("create a temporary file in", folder, e))?;
+    // Without lock support the process number alone protects the file.
+    let _ = file.as_file().try_lock();
+    Ok(file)
+}
+
+/// Publishes `bytes` as the read-only file `target`; returns `false`, changing nothing, if that name is taken.
+///
+/// `scratch` is a folder on the same file system.
+pub(super) fn publish_new(scratch: &Path, target: &Path, bytes: &[u8]) -> Result<bool, CacheError> {
+    let fail = |e| CacheError::io("write", target, e);
+    let mut file = temporary(scratch)?;
+    file.write_all(bytes).map_err(fail)?;
+    let mut mode = file.as_file().metadata().map_err(fail)?.permissions();
+    mode.set_readonly(true);
+    file.as_file().set_permissions(mode).map_err(fail)?;
+    file.as_file().sync_all().map_err(fail)?;
+    let folder = parent(target);
+    ensure_folder(folder)?;
+    match file.persist_noclobber(target) {
+        Ok(_) => {}
+        Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+        // A file system without hard links: the name is derived from the content, so replacing loses nothing.
+        Err(e) if no_links(&e.error) && !target.exists() => drop(e.file.persist(target).map_err(|e| fail(e.error))?),
+        Err(e) => return Err(fail(e.error)),
+    }
+    sync_folder(folder)?;
+    Ok(true)
+}
+
+fn no_links(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput)
+}
+
+/// Publishes `bytes` as the file `target`, replacing what was there in one step.
+///
+/// `scratch` is a folder on the same file system.
+pub(super) fn replace(scratch: &Path, target: &Path, bytes: &[u8]) -> Result<(), CacheError> {
+    let fail = |e| CacheError::io("write", target, e);
+    let mut file = temporary(scratch)?;
+    file.write_all(bytes).map_err(fail)?;
+    persist(file, target)
+}
+
+/// Gives a finished temporary file its final name, replacing what was there in one step.
+pub(super) fn persist(file: NamedTempFile, target: &Path) -> Result<(), CacheError> {
+    file.as_file().sync_all().map_err(|e| CacheError::io("write", target, e))?;
+    let folder = parent(target);
+    ensure_folder(folder)?;
+    file.persist(target).map_err(|e| CacheError::io("write", target, e.error))?;
+    sync_folder(folder)
+}
+
+/// The folder of a file; the current one for a bare name.
+pub(super) fn parent(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Reads a whole file, or `None` if there is none.
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, CacheError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if is_missing(&e) => Ok(None),
+        Err(e) => Err(CacheError::io("read", path, e)),
+    }
+}
+
+/// Whether the error says that there is no such file.
+pub(super) fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Hashes everything that is left to read, in constant memory.
+pub(super) fn digest_rest(reader: impl Read) -> io::Result<Digest> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(reader)?;
+    Ok(hasher.finalize().into())
+}
+
+/// Removes a file; one that is gone already is fine.
+pub(super) fn remove(path: &Path) -> Result<(), CacheError> {
+    match fs::remove_file(path) {
+        Err(e) if !is_missing(&e) => Err(CacheError::io("remove", path, e)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes the temporary files in `folder` whose writers were killed, and only those.
+///
+/// Errors are not reported: what cannot be removed now is removed by a later build.
+pub(super) fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if let Some(process) = writer(&entry.file_name())
+            && is_abandoned(&entry.path(), process)
+        {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// The process number in the name of a temporary file.
+fn writer(name: &OsStr) -> Option<u32> {
+    let rest = name.to_str()?.strip_prefix(TEMPORARY)?.strip_suffix(".tmp")?;
+    rest.split_once('-')?.0.parse().ok()
+}
+
+/// Whether nobody will finish this file.
+///
+/// A lock tells it even across containers and machines, where process numbers mean nothing; the process number guards
+/// the moment between creating and locking, and file systems without locks.
+fn is_abandoned(path: &Path, process: u32) -> bool {
+    let Ok(file) = OpenOptions::new().read(true).write(true).open(path).or_else(|_| File::open(path)) else {
+        return false;
+    };
+    let Ok(metadata) = file.metadata() else { return false };
+    if !metadata.is_file() {
+        return false;
+    }
+    let written = metadata.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    let old = now().saturating_sub(written.as_nanos()) > ABANDONED.as_nanos();
+    let processes = Path::new("/proc/self").exists();
+    let dead = processes && !Path::new("/proc").join(process.to_string()).exists();
+    match file.try_lock() {
+        Ok(()) => dead || old,
+        Err(fs::TryLockError::WouldBlock) => false,
+        Err(fs::TryLockError::Error(_)) => dead && old,
+    }
+}

@@ -1,0 +1,176 @@
+//! Records: what an action with a certain key read and wrote.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::object::checked_extension;
+use super::{Cache, CacheError, Ingredients, Object, canonical, checked_name, file};
+use crate::digest::Digest;
+
+/// Separates the check sum of records from all other hashes.
+const CONTEXT: &str = "rsic 2026 cache: check sum of a record";
+
+/// One output of an action.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// Its name within the stage.
+    pub name: String,
+    /// The digest of the file's bytes: address and integrity.
+    pub object: Digest,
+    /// The file name extension of the object.
+    pub extension: String,
+    /// The size of the file.
+    pub bytes: u64,
+    /// The digest of the content, whatever its encoding: what later keys see.
+    pub data: Digest,
+    /// The digest of each column, for tables.
+    pub columns: BTreeMap<String, Digest>,
+    /// The number of rows, for tables.
+    pub rows: Option<u64>,
+}
+
+impl Output {
+    /// The object that holds this output.
+    pub fn stored(&self) -> Object {
+        Object { digest: self.object, bytes: self.bytes, extension: self.extension.clone() }
+    }
+}
+
+/// What an action with a certain key read and wrote.
+///
+/// The same action gives the same record on every machine: time, host, seconds and memory belong into the run log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// The key, equal to that of `ingredients`.
+    pub key: Digest,
+    /// Everything the outputs depend on.
+    pub ingredients: Ingredients,
+    /// What was made, in the order of the stage.
+    pub outputs: Vec<Output>,
+    /// What the stage had to say.
+    pub log: Vec<String>,
+}
+
+/// What [`Cache::publish`] did.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Publication {
+    /// There was no record under this key.
+    New,
+    /// There was an equal one.
+    Same,
+    /// There was another one: the rerun of an action gave another encoding, log, or even other data.
+    Replaced(Box<Record>),
+}
+
+impl Record {
+    /// A record under the key of its ingredients.
+    pub fn new(ingredients: Ingredients, outputs: Vec<Output>, log: Vec<String>) -> Self {
+        Self { key: ingredients.key(), ingredients, outputs, log }
+    }
+
+    /// The output called `name`.
+    pub fn output(&self, name: &str) -> Option<&Output> {
+        self.outputs.iter().find(|o| o.name == name)
+    }
+
+    /// What contradicts itself in this record, if anything.
+    fn fault(&self) -> Option<String> {
+        if self.ingredients.key() != self.key {
+            return Some("its key is not that of its ingredients".to_owned());
+        }
+        let mut names = BTreeSet::new();
+        for output in &self.outputs {
+            let name = checked_name("an output", &output.name).and(checked_extension(&output.extension));
+            if let Err(e) = name {
+                return Some(e.to_string());
+            }
+            if !names.insert(&output.name) {
+                return Some(format!("it has two outputs called `{}`", output.name));
+            }
+        }
+        None
+    }
+
+    /// The one form of this record on disk: sorted JSON with a check sum over everything else.
+    fn to_text(&self) -> serde_json::Result<Vec<u8>> {
+        let mut json = canonical::sorted(self)?;
+        let check = Digest::derive(CONTEXT, &canonical::text(&json)).to_hex();
+        if let Value::Object(fields) = &mut json {
+            fields.insert("check".to_owned(), Value::String(check));
+        }
+        json.sort_all_objects();
+        Ok(canonical::text(&json))
+    }
+
+    /// Reads a record back; anything but the exact bytes that [`Record::to_text`] writes is `None`.
+    fn from_text(text: &[u8]) -> Option<Self> {
+        let mut json: Value = serde_json::from_slice(text).ok()?;
+        json.as_object_mut()?.shift_remove("check")?;
+        let record: Self = serde_json::from_value(json).ok()?;
+        let exact = record.to_text().is_ok_and(|t| t == text);
+        (exact && record.fault().is_none()).then_some(record)
+    }
+}
+
+impl Cache {
+    /// The record of the action with this key, or `None` if there is none.
+    ///
+    /// One that is damaged, or belongs to another key, is moved to the quarantine and is not there either. Whether
+    /// the objects it names are still there is another question: see [`Cache::look`].
+    pub fn record(&self, key: Digest) -> Result<Option<Record>, CacheError> {
+        let path = self.record_path(key);
+        let fail = |e| CacheError::io("read the record", &path, e);
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(e) if file::is_missing(&e) => return Ok(None),
+            Err(e) => return Err(fail(e)),
+        };
+        let seen = file::identity(&file.metadata().map_err(fail)?);
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).map_err(fail)?;
+        let record = Record::from_text(&text).filter(|record| record.key == key);
+        if record.is_none() {
+            self.quarantine(&path, seen);
+        }
+        Ok(record)
+    }
+
+    /// Publishes a record, after all its objects; replaces an earlier one of the same key.
+    ///
+    /// Fails if an object is not in the cache, or if the record contradicts itself.
+    pub fn publish(&self, record: &Record) -> Result<Publication, CacheError> {
+        self.needs_writing("publish a record")?;
+        let wrong = |why| CacheError::Inconsistent { key: record.key, why };
+        if let Some(fault) = record.fault() {
+            return Err(wrong(fault));
+        }
+        if let Some(lost) = record.outputs.iter().find(|o| !self.has(&o.stored())) {
+            return Err(wrong(format!("object {} of output `{}` is not in the cache", lost.object.short(), lost.name)));
+        }
+        let text = record.to_text().map_err(|e| wrong(e.to_string()))?;
+        let path = self.record_path(record.key);
+        match self.record(record.key)? {
+            Some(old) if old == *record => Ok(Publication::Same),
+            Some(old) => {
+                file::replace(&self.scratch(), &path, &text)?;
+                Ok(Publication::Replaced(Box::new(old)))
+            }
+            None => {
+                // Somebody else may publish at the same time; theirs is as good, and the last one stays.
+                file::replace(&self.scratch(), &path, &text)?;
+                Ok(Publication::New)
+            }
+        }
+    }
+
+    fn record_path(&self, key: Digest) -> PathBuf {
+        self.fanned("actions", &key.to_hex(), "json")
+    }
+}

@@ -1,0 +1,75 @@
+//! Views: the files under stable names that users see, copied out of the cache.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+
+use super::{Cache, CacheError, Object, StatCache, file};
+
+/// The state of a file that users see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// There is no such file.
+    Missing,
+    /// It holds what the object holds.
+    Fresh,
+    /// It holds something else: an earlier result, or somebody edited it.
+    Modified,
+}
+
+/// What [`Cache::expose`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exposed {
+    /// The file was written.
+    Written,
+    /// The file held the right bytes already.
+    Kept,
+    /// Nothing: the object is missing or damaged, so the action has to run again.
+    Lost,
+}
+
+impl Cache {
+    /// Makes `target` a copy of the object, in one step, whatever it was before.
+    ///
+    /// A copy shares its blocks with the object where the file system can do that, but never its inode: writing to it
+    /// cannot damage the cache. Callers that care about users' edits ask [`Cache::view`] first.
+    pub fn expose(&self, object: &Object, target: &Path, stat: &StatCache) -> Result<Exposed, CacheError> {
+        if self.view(object, target, stat)? == View::Fresh {
+            return Ok(Exposed::Kept);
+        }
+        let source = self.path(object);
+        let mut from = match File::open(&source) {
+            Ok(file) => file,
+            Err(e) if file::is_missing(&e) => return Ok(Exposed::Lost),
+            Err(e) => return Err(CacheError::io("read the object", &source, e)),
+        };
+        let folder = file::parent(target);
+        file::ensure_folder(folder)?;
+        file::sweep(folder);
+        let fail = |e| CacheError::io("write", target, e);
+        let mut copy = file::temporary(folder)?;
+        std::io::copy(&mut from, copy.as_file_mut()).map_err(fail)?;
+        copy.flush().map_err(fail)?;
+        let written = copy.reopen().and_then(file::digest_rest).map_err(fail)?;
+        if written == object.digest {
+            file::persist(copy, target)?;
+            return Ok(Exposed::Written);
+        }
+        // Reading it the normal way moves a damaged object to the quarantine.
+        match self.get(object)? {
+            None => Ok(Exposed::Lost),
+            Some(_) => Err(fail(std::io::Error::other("the copy differs from the object; the disk may be failing"))),
+        }
+    }
+
+    /// Compares the file `target` with an object, by size and then by content.
+    pub fn view(&self, object: &Object, target: &Path, stat: &StatCache) -> Result<View, CacheError> {
+        match fs::metadata(target) {
+            Err(e) if file::is_missing(&e) => Ok(View::Missing),
+            Err(e) => Err(CacheError::io("look at", target, e)),
+            Ok(metadata) if !metadata.is_file() || metadata.len() != object.bytes => Ok(View::Modified),
+            Ok(_) if stat.digest_file(target)? == object.digest => Ok(View::Fresh),
+            Ok(_) => Ok(View::Modified),
+        }
+    }
+}
