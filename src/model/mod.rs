@@ -1,6 +1,8 @@
 //! Networks, on candle alone: no paths, no tables; weights arrive and leave as bytes.
 
+pub mod init;
 pub mod kernel;
+pub mod ops;
 pub mod search;
 pub mod tokenizer;
 pub mod weights;
