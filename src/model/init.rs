@@ -1,7 +1,7 @@
 //! Seeded random numbers and the first values of weights.
 //!
 //! Each use has its own stream, named by a text, so that adding one weight changes no other. The generator is xoshiro256++ (Blackman and
-//! Vigna, 2019), its state filled by SplitMix64.
+//! Vigna, 2019), its state filled by `SplitMix64`.
 
 use candle_core::{Device, Result, Shape, Tensor};
 
@@ -147,7 +147,7 @@ impl Init {
         Self::Uniform(1.0 / (inputs as f32).sqrt())
     }
 
-    /// Kaiming's uniform distribution for layers before a ReLU.
+    /// Kaiming's uniform distribution for layers before a `ReLU`.
     pub fn kaiming(inputs: usize) -> Self {
         Self::Uniform((6.0 / inputs as f32).sqrt())
     }
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_generator_gives_the_published_numbers() {
-        // Reference: the authors' C code of xoshiro256++ with state 1, 2, 3, 4 and of SplitMix64 with seed 1234567.
+        // Reference: the authors' C code of xoshiro256++ with state 1, 2, 3, 4 and of `SplitMix64` with seed 1234567.
         let mut rng = Rng { state: [1, 2, 3, 4], spare: None };
         let first: Vec<u64> = (0..4).map(|_| rng.next_u64()).collect();
         assert_eq!(first, [41_943_041, 58_720_359, 3_588_806_011_781_223, 3_591_011_842_654_386]);

@@ -1,7 +1,9 @@
 //! Networks, on candle alone: no paths, no tables; weights arrive and leave as bytes.
 
+pub mod gpt2;
 pub mod init;
 pub mod kernel;
+pub mod mapper;
 pub mod ops;
 pub mod search;
 pub mod tokenizer;

@@ -135,8 +135,12 @@ pub(super) fn gemm_with(isa: Isa, threads: usize, a: Mat, b: Mat, c: MatMut, sta
             let packed = &*packed;
             tasks.into_par_iter().for_each(|task| job.run(packed, task));
         } else {
-            job.blocks(packed).into_iter().for_each(|block| block.pack(a));
-            tasks.into_iter().for_each(|task| job.run(packed, task));
+            for block in job.blocks(packed) {
+                block.pack(a);
+            }
+            for task in tasks {
+                job.run(packed, task);
+            }
         }
     });
 }

@@ -32,7 +32,7 @@ pub fn exp(x: f32) -> f32 {
 pub fn tanh(x: f32) -> f32 {
     let size = x.abs();
     let z = x * x;
-    let mut p = -0.005_717_036_8_f32;
+    let mut p = -0.005_717_037_f32;
     p = p.mul_add(z, 0.020_650_579);
     p = p.mul_add(z, -0.053_743_497);
     p = p.mul_add(z, 0.133_314_9);
@@ -53,7 +53,7 @@ pub fn erf(x: f32) -> f32 {
     p = p.mul_add(z, -0.026_853_81);
     p = p.mul_add(z, 0.112_835_854);
     p = p.mul_add(z, -0.376_126_26);
-    p = p.mul_add(z, 1.128_379_1);
+    p = p.mul_add(z, std::f32::consts::FRAC_2_SQRT_PI);
     let near = p * x;
     // Beyond 1: 1 - exp(-x^2) times a polynomial in t = 1 / (1 + x/2).
     let t = 1.0 / size.mul_add(0.5, 1.0);
@@ -61,8 +61,8 @@ pub fn erf(x: f32) -> f32 {
     q = q.mul_add(t, -0.077_630_48);
     q = q.mul_add(t, -0.127_249_1);
     q = q.mul_add(t, 0.223_353_37);
-    q = q.mul_add(t, 0.104_303_584);
-    q = q.mul_add(t, 0.267_211_59);
+    q = q.mul_add(t, 0.104_303_58);
+    q = q.mul_add(t, 0.267_211_6);
     q = q.mul_add(t, 0.279_018_04);
     q = q.mul_add(t, 0.282_289_42);
     let far = (-exp(-z)).mul_add(q * t, 1.0).copysign(x);

@@ -7,6 +7,8 @@
 //! This is the only module of the project that may use `unsafe`, for two things: to call a function compiled for an instruction set that was
 //! detected at run time, and to load and store vector registers from arrays of their size.
 #![allow(unsafe_code)]
+// Loops vectorise for an instruction set only if what they call is part of the same function.
+#![allow(clippy::inline_always)]
 
 mod gemm;
 mod math;

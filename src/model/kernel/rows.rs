@@ -11,7 +11,7 @@ const GELU_SCALE: f32 = 0.797_884_6;
 const GELU_CUBE: f32 = 0.044_715;
 /// `1 / sqrt(2)` and `1 / sqrt(2 pi)` of the exact form.
 const HALF_ROOT: f32 = std::f32::consts::FRAC_1_SQRT_2;
-const NORMAL: f32 = 0.398_942_28;
+const NORMAL: f32 = 0.398_942_3;
 /// The slope inside the logistic form.
 const QUICK: f32 = 1.702;
 

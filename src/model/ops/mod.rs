@@ -8,6 +8,7 @@ mod activation;
 mod attention;
 mod conv;
 mod embedding;
+mod heads;
 mod linear;
 mod loss;
 mod norm;
@@ -21,6 +22,7 @@ pub use activation::{Activation, activate, gelu, gelu_new, quick_gelu, relu, sig
 pub use attention::{Masking, attention, attention_kv, attention_qkv};
 pub use conv::{Conv, conv2d};
 pub use embedding::embedding;
+pub use heads::matmul_heads;
 pub use linear::{Stored, linear, matmul};
 pub use loss::{cross_entropy, log_softmax_rows};
 pub use norm::layer_norm;
