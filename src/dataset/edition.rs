@@ -67,7 +67,9 @@ pub(super) fn captions_digest(language: Language, images: &[ImageRecord], senten
         let (own, after) = rest.split_at(count);
         update(&mut hasher, &image.filename);
         hasher.update(&(count as u64).to_le_bytes());
-        own.iter().for_each(|sentence| update(&mut hasher, &sentence.raw));
+        for sentence in own {
+            update(&mut hasher, &sentence.raw);
+        }
         rest = after;
     }
     hasher.finalize().into()

@@ -57,15 +57,30 @@ pub(super) fn parse(bytes: &[u8], file_name: &str) -> Result<(File, bool), Datas
     let wrong = |line, column, cause| DatasetError::Json { file: file_name.to_owned(), line, column, cause };
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let before = &bytes[..error.valid_up_to()];
-        let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
-        wrong(line, before.len() - line_start + 1, "not UTF-8; save the file as UTF-8".to_owned())
+        let lines: Vec<&[u8]> = before.split(|&byte| byte == b'\n').collect();
+        let column = lines.last().map_or(0, |line| line.len()) + 1;
+        wrong(lines.len(), column, "not UTF-8; save the file as UTF-8".to_owned())
     })?;
-    let file = serde_json::from_str(text).map_err(|error| {
-        let said = error.to_string();
-        let cause = said.rsplit_once(" at line ").map_or(said.as_str(), |(cause, _)| cause);
-        let cause = if error.is_eof() { format!("{cause}: the file is cut off") } else { cause.to_owned() };
-        wrong(error.line(), error.column(), cause)
-    })?;
+    let file =
+        serde_json::from_str(text).map_err(|error| wrong(error.line(), error.column(), explain(&error, text)))?;
     Ok((file, byte_order_mark))
+}
+
+/// The parser's words without the place, and with what they leave out.
+fn explain(error: &serde_json::Error, text: &str) -> String {
+    let said = error.to_string();
+    let cause = said.rsplit_once(" at line ").map_or(said.as_str(), |(cause, _)| cause);
+    if error.is_eof() {
+        return format!("{cause}: the file is cut off");
+    }
+    if cause.contains("hex escape") {
+        return format!("{cause}: half a surrogate pair is no character");
+    }
+    if cause == "expected value" {
+        let line = text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
+        let rest = line.get(error.column().saturating_sub(1)..).unwrap_or_default();
+        let found: String = rest.chars().take_while(|c| !",]}".contains(*c)).take(20).collect();
+        return format!("{cause}, found {found:?}");
+    }
+    cause.to_owned()
 }

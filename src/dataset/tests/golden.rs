@@ -60,7 +60,8 @@ fn counts_of_findings() {
     };
     // Counted with another program; shares of leaked test captions: 54.6 %, 26.9 %, 32.1 %. Leaked images are val and
     // test together: UCM 50 + 41, Sydney 15 + 11.
-    let rows: [(&str, Language, &[(FindingKind, usize)]); 6] = [
+    type Row = (&'static str, Language, &'static [(FindingKind, usize)]);
+    let rows: [Row; 6] = [
         (
             UCM,
             En,

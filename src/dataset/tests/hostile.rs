@@ -24,17 +24,25 @@ fn broken_json_is_located() {
     assert!(read(text("\"A plane .\"").as_bytes(), "good.json", Language::En).is_ok());
     for (name, json, want) in [
         ("empty file", String::new(), "bad.json:1:0: EOF while parsing a value: the file is cut off"),
-        ("not JSON", "<html>".into(), "bad.json:1:1: expected value"),
-        ("cut off", text("\"x\"")[..60].into(), "bad.json:2:45: EOF while parsing a string: the file is cut off"),
-        ("NaN", text("NaN"), "bad.json:3:26: expected value"),
-        ("lone surrogate", text("\"\\ud800\""), "bad.json:3:32: unexpected end of hex escape"),
-        ("lone low surrogate", text("\"\\udc00 x\""), "bad.json:3:32: lone leading surrogate in hex escape"),
+        ("not JSON", "<html>".into(), "bad.json:1:1: expected value, found \"<html>\""),
+        ("cut off", text("\"x\"")[..60].into(), "bad.json:2:47: EOF while parsing a string: the file is cut off"),
+        ("NaN", text("NaN"), "bad.json:3:26: expected value, found \"NaN\""),
+        (
+            "lone surrogate",
+            text("\"\\ud800\""),
+            "bad.json:3:33: unexpected end of hex escape: half a surrogate pair is no character",
+        ),
+        (
+            "lone low surrogate",
+            text("\"\\udc00 x\""),
+            "bad.json:3:32: lone leading surrogate in hex escape: half a surrogate pair is no character",
+        ),
         (
             "raw line break",
             text("\"a\nb\""),
             "bad.json:4:0: control character (\\u0000-\\u001F) found while parsing a string",
         ),
-        ("U+2028 between values", text("\u{2028}\"x\""), "bad.json:3:26: expected value"),
+        ("U+2028 between values", text("\u{2028}\"x\""), "bad.json:3:26: expected value, found \"\\u{2028}\\\"x\\\"\""),
         ("a caption that is a number", text("7"), "bad.json:3:26: invalid type: integer `7`, expected a string"),
         ("something after the end", text("\"x\"") + "x", "bad.json:4:3: trailing characters"),
         ("a list", "[]".into(), "bad.json:1:2: invalid length 0, expected struct File with 1 element"),

@@ -26,7 +26,7 @@ fn sound() -> Value {
     };
     json!({ "dataset": "any", "images": [
         image(0, "train", [("A plane on a runway .", "跑道上有飞机."), ("One plane stands still .", "一架飞机.")]),
-        image(1, "train", [("A wide river .", "一条宽阔的河流."), ("Water flows south .", "水向南流.")]),
+        image(1, "train", [("A wide river .", "河很宽."), ("Water flows south .", "水向南流.")]),
         image(2, "val", [("Green fields .", "绿色的田野."), ("Fields in rows .", "成排的田野.")]),
         image(3, "test", [("Ships in a port .", "港口里的船."), ("A crowded port .", "拥挤的港口.")]),
         image(4, "test", [("Sand and waves .", "沙滩和海浪."), ("A long beach .", "长长的海滩.")]),
