@@ -1,0 +1,56 @@
+//! CLIP: pictures (and texts) to vectors that can be compared.
+
+mod config;
+mod input;
+mod text;
+mod tower;
+mod vision;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::Bundle;
+use crate::picture::Picture;
+
+pub use input::{InputSpec, Scale};
+pub use text::ClipText;
+pub use vision::ClipVision;
+
+/// Any network that turns a picture into one vector.
+#[derive(Clone, Debug)]
+pub enum ImageEncoder {
+    /// A published CLIP, or one fine-tuned from it.
+    Clip(Box<ClipVision>),
+}
+
+impl ImageEncoder {
+    /// Reads a model; config.json's `model_type` says of which kind it is.
+    pub fn load(bundle: &Bundle) -> Result<Self> {
+        let what = || format!("cannot read config.json of model {}", bundle.name);
+        let json: Value = serde_json::from_slice(bundle.file("config.json")?).with_context(what)?;
+        match json["model_type"].as_str() {
+            Some("clip" | "clip_vision_model") => Ok(Self::Clip(Box::new(ClipVision::load(bundle)?))),
+            Some(other) => bail!("model {} is of type `{other}`, not an image encoder: use a CLIP model", bundle.name),
+            None => bail!("config.json of model {} has no `model_type`: is it a CLIP model?", bundle.name),
+        }
+    }
+
+    /// The size of a vector.
+    pub fn dim(&self) -> usize {
+        match self {
+            Self::Clip(clip) => clip.dim(),
+        }
+    }
+
+    /// One vector per picture, `f32[pictures, dim]` row by row, not normalised to length 1.
+    ///
+    /// The bits of a row do not depend on the other pictures.
+    pub fn embed(&self, pictures: &[Picture]) -> Result<Vec<f32>> {
+        match self {
+            Self::Clip(clip) => clip.embed(pictures),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! The transformer layers that both towers consist of.
+
+use anyhow::Result;
+use candle_core::Tensor;
+
+use super::config::TowerConfig;
+use crate::model::ops::{Activation, Grad, Masking, Stored, activate, attention_qkv, layer_norm, linear};
+use crate::model::weights::Tensors;
+
+/// A weight, stored `[out, in]`, and its bias.
+#[derive(Clone, Debug)]
+struct Linear {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Linear {
+    fn take(tensors: &mut Tensors, name: &str, inputs: usize, outputs: usize) -> Result<Self> {
+        let weight = tensors.take(&format!("{name}.weight"), &[outputs, inputs])?;
+        Ok(Self { weight, bias: tensors.take(&format!("{name}.bias"), &[outputs])? })
+    }
+
+    /// Several layers with the same input as one, their outputs side by side.
+    fn joined(layers: &[Self]) -> Result<Self> {
+        let weights: Vec<&Tensor> = layers.iter().map(|layer| &layer.weight).collect();
+        let biases: Vec<&Tensor> = layers.iter().map(|layer| &layer.bias).collect();
+        Ok(Self { weight: Tensor::cat(&weights, 0)?, bias: Tensor::cat(&biases, 0)? })
+    }
+
+    fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(linear(x, &self.weight, Some(&self.bias), Stored::OutIn, Grad::InputOnly)?)
+    }
+}
+
+/// A layer norm.
+#[derive(Clone, Debug)]
+pub(super) struct Norm {
+    weight: Tensor,
+    bias: Tensor,
+    eps: f32,
+}
+
+impl Norm {
+    pub(super) fn take(tensors: &mut Tensors, name: &str, config: &TowerConfig) -> Result<Self> {
+        let weight = tensors.take(&format!("{name}.weight"), &[config.hidden_size])?;
+        let bias = tensors.take(&format!("{name}.bias"), &[config.hidden_size])?;
+        Ok(Self { weight, bias, eps: config.layer_norm_eps as f32 })
+    }
+
+    pub(super) fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(layer_norm(x, &self.weight, &self.bias, self.eps, Grad::InputOnly)?)
+    }
+}
+
+/// One layer.
+#[derive(Clone, Debug)]
+struct Layer {
+    layer_norm1: Norm,
+    qkv_proj: Linear,
+    out_proj: Linear,
+    layer_norm2: Norm,
+    fc1: Linear,
+    fc2: Linear,
+}
+
+/// All layers of a tower.
+#[derive(Clone, Debug)]
+pub(super) struct Tower {
+    layers: Vec<Layer>,
+    heads: usize,
+    activation: Activation,
+}
+
+impl Tower {
+    /// Takes the tensors `{prefix}.encoder.layers.N.*`.
+    pub(super) fn take(tensors: &mut Tensors, prefix: &str, config: &TowerConfig) -> Result<Self> {
+        let (d, inner) = (config.hidden_size, config.intermediate_size);
+        let mut layers = Vec::new();
+        for n in 0..config.num_hidden_layers {
+            let name = |part: &str| format!("{prefix}.encoder.layers.{n}.{part}");
+            let mut square = |part: &str| Linear::take(tensors, &name(&format!("self_attn.{part}_proj")), d, d);
+            let qkv_proj = Linear::joined(&[square("q")?, square("k")?, square("v")?])?;
+            layers.push(Layer {
+                qkv_proj,
+                out_proj: square("out")?,
+                layer_norm1: Norm::take(tensors, &name("layer_norm1"), config)?,
+                layer_norm2: Norm::take(tensors, &name("layer_norm2"), config)?,
+                fc1: Linear::take(tensors, &name("mlp.fc1"), d, inner)?,
+                fc2: Linear::take(tensors, &name("mlp.fc2"), inner, d)?,
+            });
+        }
+        Ok(Self { layers, heads: config.num_attention_heads, activation: config.activation()? })
+    }
+
+    /// Runs all layers on `x`: `f32[b, t, d]`.
+    pub(super) fn forward(&self, x: Tensor, masking: &Masking) -> Result<Tensor> {
+        let mut x = x;
+        for layer in &self.layers {
+            let qkv = layer.qkv_proj.apply(&layer.layer_norm1.apply(&x)?)?;
+            x = (x + layer.out_proj.apply(&attention_qkv(&qkv, self.heads, masking.clone())?)?)?;
+            let inner = activate(&layer.fc1.apply(&layer.layer_norm2.apply(&x)?)?, self.activation)?;
+            x = (x + layer.fc2.apply(&inner)?)?;
+        }
+        Ok(x)
+    }
+}
