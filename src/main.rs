@@ -1,1 +1,9 @@
-fn main() {}
+//! The program: parse, call, print the error, choose the exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    rsic::command::Cli::parse().run()
+}

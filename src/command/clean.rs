@@ -1,0 +1,83 @@
+//! `rsic clean`.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+
+use super::Global;
+use crate::cache::view::View;
+use crate::pipeline::plan::view_path;
+use crate::pipeline::{NodeId, Workspace, target};
+use crate::ui::Ui;
+
+/// Remove outputs; the cache keeps them, so a build puts them back at once.
+#[derive(Debug, Args)]
+pub struct Clean {
+    /// The targets (default: all).
+    #[arg(value_name = "TARGET")]
+    targets: Vec<String>,
+    /// Forget the cached results too, so that a build computes them again.
+    #[arg(long)]
+    cache: bool,
+    /// Remove outputs even if they were edited since they were built.
+    #[arg(short, long)]
+    force: bool,
+    /// Say what would be removed, and remove nothing.
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+impl Clean {
+    /// Runs the command.
+    pub fn run(&self, global: &Global, ui: &Ui) -> Result<ExitCode> {
+        let workspace = global.open()?;
+        let targets = if self.targets.is_empty() {
+            (0..workspace.graph.nodes.len()).collect()
+        } else {
+            target::resolve(&workspace.graph, &self.targets)?
+        };
+        let (mut removed, mut forgotten) = (0, 0);
+        for node in targets {
+            let (files, records) = self.one(&workspace, node, ui)?;
+            removed += files;
+            forgotten += records;
+        }
+        let would = if self.dry_run { "would remove" } else { "removed" };
+        let also = if self.cache { format!(" and {forgotten} cached results") } else { String::new() };
+        ui.say(&format!("{would} {removed} outputs{also}"));
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn one(&self, workspace: &Workspace, node: NodeId, ui: &Ui) -> Result<(usize, usize)> {
+        let spec = &workspace.graph.nodes[node];
+        let name = spec.instance.to_string();
+        let Some(root) = workspace.cache.root(&name)? else { return Ok((0, 0)) };
+        let mut removed = 0;
+        if let Some(record) = workspace.cache.record(root.key)? {
+            for output in &record.outputs {
+                let relative = view_path(spec, output);
+                let path = workspace.root.join(&relative);
+                match workspace.cache.view(&output.stored(), &path, &workspace.facts)? {
+                    View::Missing => continue,
+                    View::Modified if !self.force => {
+                        ui.warn(&format!("kept {}: it was edited (`--force` removes it)", relative.display()));
+                        continue;
+                    }
+                    View::Fresh | View::Modified => {}
+                }
+                removed += 1;
+                if self.dry_run {
+                    ui.out(&relative.display().to_string());
+                } else {
+                    std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+                }
+            }
+        }
+        if self.cache && !self.dry_run {
+            workspace.cache.forget(root.key)?;
+            workspace.cache.remove_root(&name)?;
+        }
+        Ok((removed, usize::from(self.cache)))
+    }
+}

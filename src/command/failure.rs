@@ -1,0 +1,66 @@
+//! Errors -> what the user reads, the hint below it, and the exit code.
+
+use std::process::ExitCode;
+
+use crate::cache::CacheError;
+use crate::pipeline::ConfigError;
+use crate::pipeline::models::NoModel;
+use crate::pipeline::source::Blocked;
+use crate::pipeline::target::UnknownTarget;
+use crate::progress::Interrupted;
+use crate::ui::Ui;
+
+/// A stage failed.
+pub const FAILED: u8 = 1;
+/// Usage or configuration.
+pub const USAGE: u8 = 2;
+/// Something is stale (`status --exit-code`).
+pub const STALE: u8 = 3;
+/// Input/output, or no space.
+pub const IO: u8 = 5;
+/// A lock was not to be had in time.
+pub const LOCKED: u8 = 6;
+/// Interrupted.
+pub const INTERRUPTED: u8 = 130;
+
+/// Prints an error with its causes and its hint; returns the exit code.
+pub fn report(ui: &Ui, error: &anyhow::Error) -> ExitCode {
+    ui.error(&format!("{error:#}"), hint(error).as_deref());
+    ExitCode::from(code(error))
+}
+
+/// What the user could do about it, from the cause that knows.
+pub fn hint(error: &anyhow::Error) -> Option<String> {
+    error.chain().find_map(|cause| {
+        if let Some(config) = cause.downcast_ref::<ConfigError>() {
+            config.hint()
+        } else if let Some(target) = cause.downcast_ref::<UnknownTarget>() {
+            Some(target.hint.clone())
+        } else if let Some(blocked) = cause.downcast_ref::<Blocked>() {
+            blocked.hint.clone()
+        } else if let Some(model) = cause.downcast_ref::<NoModel>() {
+            Some(model.hint.clone())
+        } else {
+            cause.downcast_ref::<CacheError>().and_then(CacheError::hint)
+        }
+    })
+}
+
+/// The exit code of an error.
+pub fn code(error: &anyhow::Error) -> u8 {
+    for cause in error.chain() {
+        if cause.is::<ConfigError>() || cause.is::<UnknownTarget>() {
+            return USAGE;
+        }
+        if cause.is::<Interrupted>() {
+            return INTERRUPTED;
+        }
+        match cause.downcast_ref::<CacheError>() {
+            Some(CacheError::LockTimeout { .. }) => return LOCKED,
+            Some(CacheError::Interrupted { .. }) => return INTERRUPTED,
+            Some(_) => return IO,
+            None => {}
+        }
+    }
+    FAILED
+}

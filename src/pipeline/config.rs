@@ -1,0 +1,296 @@
+//! `pipeline.toml` as checked types; a mistake is reported with its line, column, key and near spellings.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::language::Language;
+use crate::model::scratch::{ScratchClipConfig, ScratchGpt2Config};
+use crate::stage::caption::Decoding;
+use crate::stage::embed::Embed;
+use crate::stage::score::Scoring;
+use crate::stage::train::{MapperSettings, Training};
+
+/// The file that makes a folder a workspace.
+pub const FILE: &str = "pipeline.toml";
+
+/// What `pipeline.toml` says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The datasets by name, such as `ucm` and `ucm_cn`.
+    pub datasets: BTreeMap<String, DatasetConfig>,
+    /// Where the frozen models come from.
+    pub models: ModelsConfig,
+    /// The mappers by name, such as `amht`.
+    pub mappers: BTreeMap<String, MapperSettings>,
+    /// How images become vectors.
+    #[serde(default)]
+    pub embed: Embed,
+    /// How mappers are trained.
+    #[serde(default)]
+    pub train: Training,
+    /// How captions are decoded.
+    #[serde(default)]
+    pub caption: Captioning,
+    /// How captions are scored.
+    #[serde(default)]
+    pub score: Scoring,
+    /// The sizes of models that are trained from scratch.
+    #[serde(default)]
+    pub scratch: ScratchConfig,
+}
+
+/// One dataset: a published annotation file and its image folder, relative to the workspace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetConfig {
+    /// The annotation file.
+    pub annotations: PathBuf,
+    /// The image folder.
+    pub images: PathBuf,
+    /// The language of the captions to use.
+    pub language: Language,
+    /// The dataset whose image embeddings this one shares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images_of: Option<String>,
+}
+
+/// Where the frozen models come from: a local folder in Hugging Face layout (`./path`, `/path`), a hub id
+/// with optional revision (`openai/clip-vit-base-patch32@main`), or `scratch`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelsConfig {
+    /// The image encoder.
+    pub clip: String,
+    /// The language model by caption language.
+    pub gpt2: BTreeMap<Language, String>,
+}
+
+/// `[caption]`: which split, and how to decode; a language may have settings of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Captioning {
+    /// The split to caption: `train`, `val` or `test`.
+    pub split: crate::language::Split,
+    /// The longest caption in tokens, by language.
+    pub max_tokens: BTreeMap<Language, usize>,
+    /// The decoding settings of all languages.
+    pub decoding: Decoding,
+}
+
+impl Default for Captioning {
+    fn default() -> Self {
+        Self {
+            split: crate::language::Split::Test,
+            max_tokens: BTreeMap::from([(Language::En, 67), (Language::Zh, 80)]),
+            decoding: Decoding::default(),
+        }
+    }
+}
+
+/// `[scratch.clip]` and `[scratch.gpt2]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScratchConfig {
+    /// The small image and text pair.
+    pub clip: ScratchClipConfig,
+    /// The small language model.
+    pub gpt2: ScratchGpt2Config,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// There is no workspace here.
+    #[error("no {FILE} in {0}")]
+    Missing(PathBuf),
+    /// The file cannot be read.
+    #[error("cannot read {0}: {1}")]
+    Unreadable(PathBuf, std::io::Error),
+    /// The file is not valid; the text names line, column and key.
+    #[error("{place}: {text}")]
+    Invalid {
+        /// File, line and column, or the `-p` override.
+        place: String,
+        /// What is wrong, with the offending line.
+        text: String,
+        /// A near spelling.
+        hint: Option<String>,
+    },
+}
+
+impl ConfigError {
+    /// What the user could do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Missing(_) => {
+                Some("go to a workspace, name one with `-C DIR`, or make one with `rsic demo DIR`".to_owned())
+            }
+            Self::Unreadable(..) => None,
+            Self::Invalid { hint, .. } => hint.clone(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads `pipeline.toml` of the workspace `root` and applies `overrides` such as `train.epochs=3`.
+    pub fn load(root: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
+        let path = root.join(FILE);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(ConfigError::Missing(root.to_owned()));
+            }
+            Err(error) => return Err(ConfigError::Unreadable(path, error)),
+        };
+        Self::parse(&text, overrides)
+    }
+
+    /// Parses the text of a `pipeline.toml`.
+    pub fn parse(text: &str, overrides: &[String]) -> Result<Self, ConfigError> {
+        let mut config: Self = toml::from_str(text).map_err(|error| invalid_file(text, &error))?;
+        if !overrides.is_empty() {
+            let mut table: toml::Table = toml::from_str(text).map_err(|error| invalid_file(text, &error))?;
+            for item in overrides {
+                let bad = |text: String, hint| ConfigError::Invalid { place: format!("-p {item}"), text, hint };
+                set(&mut table, item).map_err(|text| bad(text, None))?;
+                config = table.clone().try_into().map_err(|error: toml::de::Error| {
+                    bad(error.message().to_owned(), near_spelling(error.message()))
+                })?;
+            }
+        }
+        config.check(text)?;
+        Ok(config)
+    }
+
+    /// What types cannot say.
+    fn check(&self, text: &str) -> Result<(), ConfigError> {
+        let wrong = |key: &str, message: String, hint: Option<String>| {
+            Err(ConfigError::Invalid { place: place_of_key(text, key), text: message, hint })
+        };
+        for (name, dataset) in &self.datasets {
+            let key = format!("datasets.{name}");
+            if !is_name(name) {
+                return wrong(&key, format!("dataset name `{name}` may hold only a-z, 0-9, `-` and `_`"), None);
+            }
+            if !self.models.gpt2.contains_key(&dataset.language) {
+                let code = dataset.language.code();
+                return wrong(
+                    "models",
+                    format!("dataset `{name}` has captions in `{code}`, but `models.gpt2` names no model for it"),
+                    Some(format!("add `{code} = \"...\"` to `gpt2`")),
+                );
+            }
+            let Some(base) = &dataset.images_of else { continue };
+            match self.datasets.get(base) {
+                None => {
+                    let hint = near(base, self.datasets.keys().map(String::as_str));
+                    return wrong(&key, format!("`images_of` of dataset `{name}` names `{base}`, which is no dataset"), hint);
+                }
+                Some(other) if other.images_of.is_some() => {
+                    return wrong(
+                        &key,
+                        format!("`images_of` goes in a circle or a chain: `{name}` -> `{base}` -> ..."),
+                        Some("name the dataset that owns the images".to_owned()),
+                    );
+                }
+                Some(_) => {}
+            }
+        }
+        for (name, mapper) in &self.mappers {
+            let key = format!("mappers.{name}");
+            if !is_name(name) || name.ends_with("_gpt") || name == super::graph::CONSTANT {
+                let rule = "may hold only a-z, 0-9, `-` and `_`, not end in `_gpt`, and not be `constant`";
+                let why = format!("mapper name `{name}` {rule}");
+                return wrong(&key, why, None);
+            }
+            if let Err(message) = mapper.check() {
+                return wrong(&key, format!("mapper `{name}`: {message}"), None);
+            }
+        }
+        if let Err(message) = self.train.check() {
+            return wrong("train", message, None);
+        }
+        if let Err(message) = self.caption.decoding.check() {
+            return wrong("caption", message, None);
+        }
+        for language in self.models.gpt2.keys() {
+            if self.caption.max_tokens.get(language).is_none_or(|&n| n == 0) {
+                let code = language.code();
+                return wrong("caption", format!("`caption.max_tokens` needs a positive number for `{code}`"), None);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
+}
+
+/// Puts `a.b.c=value` into `table`; the value is TOML, or a string when it is not valid TOML.
+fn set(table: &mut toml::Table, item: &str) -> Result<(), String> {
+    let (path, value) = item.split_once('=').ok_or("an override is written KEY=VALUE")?;
+    let parsed = toml::from_str::<toml::Table>(&format!("value = {value}")).ok();
+    let value = parsed.and_then(|mut t| t.remove("value")).unwrap_or_else(|| toml::Value::String(value.to_owned()));
+    let mut keys: Vec<&str> = path.trim().split('.').collect();
+    let last = keys.pop().filter(|key| !key.is_empty()).ok_or("the key is empty")?;
+    let mut here = table;
+    for key in keys {
+        let next = here.entry(key).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        here = next.as_table_mut().ok_or_else(|| format!("`{key}` is a value, not a table"))?;
+    }
+    here.insert(last.to_owned(), value);
+    Ok(())
+}
+
+fn invalid_file(text: &str, error: &toml::de::Error) -> ConfigError {
+    let place = match error.span() {
+        Some(span) => position(text, span.start),
+        None => FILE.to_owned(),
+    };
+    let line = error.span().and_then(|span| {
+        let start = text[..span.start.min(text.len())].rfind('\n').map_or(0, |at| at + 1);
+        text[start..].lines().next().map(|line| format!("\n  | {}", line.trim_end()))
+    });
+    let message = error.message().replace('\n', ", ");
+    let hint = near_spelling(error.message());
+    ConfigError::Invalid { place, text: format!("{message}{}", line.unwrap_or_default()), hint }
+}
+
+fn position(text: &str, offset: usize) -> String {
+    let before = &text[..offset.min(text.len())];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |s| s.chars().count()) + 1;
+    format!("{FILE}:{line}:{column}")
+}
+
+/// The position of the table header `[key]`, or of its parent, for errors that concern a whole table.
+fn place_of_key(text: &str, key: &str) -> String {
+    let found = text.find(&format!("[{key}]")).or_else(|| {
+        let parent = key.rsplit_once('.').map_or(key, |(parent, _)| parent);
+        text.find(&format!("[{parent}]"))
+    });
+    found.map_or_else(|| FILE.to_owned(), |at| position(text, at))
+}
+
+/// Reads serde's ``unknown field `x`, expected one of `a`, `b` `` and proposes the nearest name.
+fn near_spelling(message: &str) -> Option<String> {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let is_unknown = message.contains("unknown field") || message.contains("unknown variant");
+    let (&wrong, expected) = quoted.split_first().filter(|_| is_unknown)?;
+    near(wrong, expected.iter().copied())
+}
+
+/// `did you mean ...?` for the candidates close to `wrong`.
+pub fn near<'a>(wrong: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut scored: Vec<(f64, &str)> =
+        candidates.map(|name| (strsim::jaro_winkler(wrong, name), name)).filter(|(score, _)| *score > 0.75).collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    scored.truncate(3);
+    let names: Vec<String> = scored.iter().map(|(_, name)| format!("`{name}`")).collect();
+    (!names.is_empty()).then(|| format!("did you mean {}?", names.join(" or ")))
+}

@@ -1,0 +1,308 @@
+//! One node of a build: look up, wait for others, run, publish, show.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use serde_json::json;
+
+use super::graph::{From, NodeId};
+use super::plan::{Planner, scratch_files, view_path};
+use super::run::{Ending, Reporter};
+use super::{Node, Workspace};
+use crate::cache::key::Ingredients;
+use crate::cache::lock::Patience;
+use crate::cache::object::Object;
+use crate::cache::reason::Reason;
+use crate::cache::record::{Output, Record};
+use crate::cache::runs::Event;
+use crate::cache::view::Exposed;
+use crate::digest::Digest;
+use crate::progress::Progress;
+use crate::stage::{Content, Context, Inputs, Loaded, Made, Outcome};
+use crate::table;
+
+/// An object that was there when the build began turned out to be damaged or gone.
+#[derive(Debug, thiserror::Error)]
+#[error("output `{output}` of {instance} is damaged or gone")]
+pub struct LostObject {
+    /// Whose output it is.
+    pub instance: String,
+    /// The output.
+    pub output: String,
+}
+
+/// One node that is about to be decided.
+pub(super) struct Execution<'a> {
+    pub(super) workspace: &'a Workspace,
+    pub(super) planner: &'a Planner<'a>,
+    pub(super) reporter: &'a dyn Reporter,
+    pub(super) node: NodeId,
+    pub(super) upstream: &'a BTreeMap<NodeId, Record>,
+    pub(super) ingredients: Ingredients,
+    pub(super) forced: bool,
+    pub(super) lock_timeout: Option<Duration>,
+}
+
+impl Execution<'_> {
+    fn spec(&self) -> &Node {
+        &self.workspace.graph.nodes[self.node]
+    }
+
+    fn name(&self) -> String {
+        self.spec().instance.to_string()
+    }
+
+    /// Returns the node's record, from the cache or from a run.
+    pub(super) fn go(&self) -> Result<(Record, Ending)> {
+        if let Some(found) = self.hit(Ending::Fresh)? {
+            return Ok(found);
+        }
+        let name = self.name();
+        let key = self.ingredients.key();
+        let progress_cell = std::cell::OnceCell::<Box<dyn Progress>>::new();
+        let patience = Patience {
+            command: "build".to_owned(),
+            instance: name.clone(),
+            timeout: self.lock_timeout,
+            cancelled: &|| self.reporter.stopped(),
+        };
+        let mut waited = false;
+        let guard = self.workspace.cache.lock(key, &patience, &mut |holder| {
+            waited = true;
+            self.reporter.waiting(&name, holder);
+        })?;
+        // Another build may have made it meanwhile.
+        if waited && let Some(found) = self.hit(Ending::Restored)? {
+            return Ok(found);
+        }
+        let reasons = self.reasons()?;
+        let progress = progress_cell.get_or_init(|| self.reporter.begin(&name, &reasons));
+        let started = Instant::now();
+        let run = self.run(progress.as_ref());
+        let spent = started.elapsed();
+        self.note(&reasons, spent, run.as_ref().err())?;
+        let record = run?;
+        drop(guard);
+        Ok((record, Ending::Built { seconds: spent.as_secs() }))
+    }
+
+    fn reasons(&self) -> Result<Vec<Reason>> {
+        if self.forced {
+            return Ok(vec![Reason::Forced]);
+        }
+        Ok(self.planner.look_up(self.spec(), &self.ingredients)?.1)
+    }
+
+    /// The record if it and all its objects are there, with the outputs put at their stable paths.
+    fn hit(&self, ending: Ending) -> Result<Option<(Record, Ending)>> {
+        if self.forced && ending == Ending::Fresh {
+            return Ok(None);
+        }
+        let (record, reasons) = self.planner.look_up(self.spec(), &self.ingredients)?;
+        let Some(record) = record.filter(|_| reasons.is_empty()) else { return Ok(None) };
+        let written = self.show(&record)?;
+        let ending = if written { Ending::Restored } else { ending };
+        Ok(Some((record, ending)))
+    }
+
+    /// Remembers the key under the node's name and puts every output at its stable path.
+    fn show(&self, record: &Record) -> Result<bool> {
+        let cache = &self.workspace.cache;
+        let name = self.name();
+        if cache.root(&name)?.is_none_or(|root| root.key != record.key) {
+            cache.set_root(&name, record.key)?;
+        }
+        let mut written = false;
+        for output in &record.outputs {
+            let path = self.workspace.root.join(view_path(self.spec(), output));
+            match cache.expose(&output.stored(), &path, &self.workspace.facts)? {
+                Exposed::Kept => {}
+                Exposed::Written => written = true,
+                Exposed::Lost => return Err(self.lost(self.node, &output.name)),
+            }
+        }
+        Ok(written)
+    }
+
+    fn lost(&self, node: NodeId, output: &str) -> anyhow::Error {
+        LostObject { instance: self.workspace.graph.name(node), output: output.to_owned() }.into()
+    }
+
+    fn run(&self, progress: &dyn Progress) -> Result<Record> {
+        let cache = &self.workspace.cache;
+        let key = self.ingredients.key();
+        let partial = cache.partial(key);
+        let rows = self.rows_root()?;
+        let mut slot = partial.slot("checkpoint");
+        let inputs = self.inputs()?;
+        let mut context = Context {
+            progress,
+            checkpoint: &mut slot,
+            facts: &self.workspace.facts,
+            previous: rows.as_deref().map(|root| self.previous(root)).transpose()?.flatten(),
+        };
+        let outcome = self.spec().stage.run(&inputs, &mut context).map_err(|error| self.translate(error))?;
+        self.sources_unchanged()?;
+        let record = self.publish(outcome)?;
+        if let Some(root) = rows {
+            cache.set_root(&root, record.key)?;
+        }
+        self.show(&record)?;
+        partial.remove()?;
+        Ok(record)
+    }
+
+    /// A lost object is found again under whatever context the stage wrapped around it.
+    fn translate(&self, error: anyhow::Error) -> anyhow::Error {
+        let found = error.chain().find_map(|cause| cause.downcast_ref::<LostObject>());
+        match found {
+            Some(lost) => LostObject { instance: lost.instance.clone(), output: lost.output.clone() }.into(),
+            None => error,
+        }
+    }
+
+    fn inputs(&self) -> Result<Inputs> {
+        let mut inputs = Inputs::default();
+        for input in &self.spec().inputs {
+            let loaded = match &input.from {
+                From::Output { node, output, .. } => self.object(*node, self.output(*node, output)?),
+                From::File(path) => Loaded::File(path.clone()),
+                From::Folder(path) | From::Located(path) => Loaded::Folder(path.clone()),
+                From::Scratch { node, role } => {
+                    let record = &self.upstream[node];
+                    let files = scratch_files(record, *role);
+                    let files = files.map(|output| (output.name.clone(), self.object(*node, output))).collect();
+                    Loaded::Model { name: self.workspace.graph.name(*node), files }
+                }
+                From::Model { files, .. } => {
+                    let found = files.as_ref().map_err(|error| anyhow!(error.clone()))?;
+                    let files = found.files.iter().map(|(name, path)| (name.clone(), Loaded::File(path.clone())));
+                    Loaded::Model { name: found.name.clone(), files: files.collect() }
+                }
+            };
+            inputs.0.insert(input.name.to_owned(), loaded);
+        }
+        Ok(inputs)
+    }
+
+    fn output(&self, node: NodeId, name: &str) -> Result<&Output> {
+        let found = self.upstream[&node].outputs.iter().find(|output| output.name == name);
+        found.ok_or_else(|| anyhow!("{} has no output `{name}`", self.workspace.graph.name(node)))
+    }
+
+    fn object(&self, node: NodeId, output: &Output) -> Loaded {
+        let (cache, object) = (self.workspace.cache.clone(), output.stored());
+        let (instance, output) = (self.workspace.graph.name(node), output.name.clone());
+        Loaded::Object(Box::new(move || {
+            let lost = || LostObject { instance: instance.clone(), output: output.clone() };
+            cache.get(&object)?.ok_or_else(|| lost().into())
+        }))
+    }
+
+    /// Sources whose content went into the key must still have it; else the result belongs to no known input.
+    fn sources_unchanged(&self) -> Result<()> {
+        let reads = |input: &super::graph::Input| {
+            matches!(input.from, From::File(_) | From::Folder(_) | From::Model { .. })
+        };
+        if !self.spec().inputs.iter().any(reads) {
+            return Ok(());
+        }
+        self.planner.look_again();
+        let again = self.planner.ingredients(self.spec(), &|id| self.upstream.get(&id)).map_err(|b| anyhow!(b))?;
+        if again.key() != self.ingredients.key() {
+            let changed: Vec<String> =
+                Ingredients::differences(&self.ingredients, &again).iter().map(ToString::to_string).collect();
+            bail!("{} while {} was reading it; the result is discarded", changed.join(", "), self.name());
+        }
+        Ok(())
+    }
+
+    fn publish(&self, outcome: Outcome) -> Result<Record> {
+        let lineage = self.lineage().to_string();
+        let mut outputs = Vec::new();
+        for made in outcome.outputs {
+            let name = made.name.clone();
+            outputs.push(self.store(made, &lineage).with_context(|| format!("cannot keep output `{name}`"))?);
+        }
+        let record = Record::new(self.ingredients.clone(), outputs, outcome.log);
+        self.workspace.cache.publish(&record)?;
+        Ok(record)
+    }
+
+    fn store(&self, made: Made, lineage: &str) -> Result<Output> {
+        let cache = &self.workspace.cache;
+        let describe = |object: Object, data, columns, rows| Output {
+            name: made.name.clone(),
+            object: object.digest,
+            extension: object.extension,
+            bytes: object.bytes,
+            data,
+            columns,
+            rows,
+        };
+        match &made.content {
+            Content::Table(batch) => {
+                let columns = table::column_hashes(batch)?;
+                let object = cache.put(&table::write(batch, &[(table::LINEAGE, lineage)])?, "parquet")?;
+                Ok(describe(object, table_digest(&columns), columns, Some(batch.num_rows() as u64)))
+            }
+            Content::Bytes(bytes, extension) => {
+                let object = cache.put(bytes, extension)?;
+                let data = object.digest;
+                Ok(describe(object, data, BTreeMap::new(), None))
+            }
+        }
+    }
+
+    /// Where a table comes from: its key and everything in it. No time, host, user or path.
+    fn lineage(&self) -> serde_json::Value {
+        json!({
+            "key": self.ingredients.key(),
+            "stage": self.ingredients.stage,
+            "version": self.ingredients.version,
+            "parameters": self.ingredients.parameters,
+            "inputs": self.ingredients.inputs,
+            "environment": self.ingredients.environment,
+            "rsic": env!("CARGO_PKG_VERSION"),
+        })
+    }
+
+    /// The name under which the newest table with the same row keys is remembered.
+    fn rows_root(&self) -> Result<Option<String>> {
+        let Some(rows) = self.spec().stage.row_input() else { return Ok(None) };
+        let mut scope = self.ingredients.clone();
+        let prefix = format!("{rows}.");
+        scope.inputs.retain(|name, _| name != rows && !name.starts_with(&prefix));
+        Ok(Some(format!("rows/{}", scope.key().to_hex())))
+    }
+
+    fn previous(&self, root: &str) -> Result<Option<arrow::array::RecordBatch>> {
+        let cache = &self.workspace.cache;
+        let Some(root) = cache.root(root)? else { return Ok(None) };
+        let Some(record) = cache.record(root.key)? else { return Ok(None) };
+        let primary = self.spec().stage.primary();
+        let Some(output) = record.outputs.iter().find(|output| output.name == primary) else { return Ok(None) };
+        cache.get(&output.stored())?.map(table::read).transpose()
+    }
+
+    fn note(&self, reasons: &[Reason], spent: Duration, error: Option<&anyhow::Error>) -> Result<()> {
+        let event = Event::new(
+            &self.name(),
+            self.ingredients.key(),
+            reasons,
+            spent,
+            error.map(|error| format!("{error:#}")),
+        );
+        Ok(self.workspace.runs.append(&event)?)
+    }
+}
+
+/// The data hash of a whole table, from those of its columns.
+fn table_digest(columns: &BTreeMap<String, Digest>) -> Digest {
+    let mut hasher = blake3::Hasher::new_derive_key("rsic 2026 table v1");
+    for (name, digest) in columns {
+        hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes()).update(digest.as_bytes());
+    }
+    hasher.finalize().into()
+}

@@ -1,0 +1,59 @@
+//! `pipeline.toml` -> graph -> plan -> run. This layer decides only from keys: it knows no models, no frames and
+//! prints nothing.
+
+pub mod config;
+mod execute;
+pub mod graph;
+pub mod models;
+pub mod plan;
+pub mod run;
+pub mod source;
+pub mod target;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::cache::Cache;
+use crate::cache::stat::StatCache;
+
+pub use config::{Config, ConfigError};
+pub use graph::{Graph, Node, NodeId};
+pub use plan::{Plan, Planned, State};
+
+/// A folder with a `pipeline.toml`, its graph and its cache.
+pub struct Workspace {
+    /// The folder.
+    pub root: PathBuf,
+    /// What `pipeline.toml` and the overrides say.
+    pub config: Config,
+    /// All instances.
+    pub graph: Graph,
+    /// The store.
+    pub cache: Cache,
+    /// What is known of unchanged source files and views.
+    pub facts: StatCache,
+}
+
+impl Workspace {
+    /// Opens the workspace in `root` for building: the cache is created if it is missing.
+    pub fn open(root: &Path, overrides: &[String]) -> Result<Self> {
+        let config = Config::load(root, overrides)?;
+        let cache = Cache::open(&root.join("cache"))?;
+        Self::with(root, config, cache)
+    }
+
+    /// Opens the workspace in `root` for looking: nothing is created.
+    pub fn peek(root: &Path, overrides: &[String]) -> Result<Self> {
+        let config = Config::load(root, overrides)?;
+        let cache = Cache::peek(&root.join("cache"))?;
+        Self::with(root, config, cache)
+    }
+
+    fn with(root: &Path, config: Config, cache: Cache) -> Result<Self> {
+        let graph = Graph::new(&config, root);
+        let facts = StatCache::open(&root.join("cache/stat"));
+        let root = std::path::absolute(root).with_context(|| format!("cannot name {}", root.display()))?;
+        Ok(Self { root, config, graph, cache, facts })
+    }
+}

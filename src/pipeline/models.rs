@@ -1,0 +1,147 @@
+//! Where the frozen models come from: a folder, the user's Hugging Face cache, or `scratch`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The source that means: train a small one from the data at hand.
+pub const SCRATCH: &str = "scratch";
+
+/// What a model is read for, which decides the files that count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Images to vectors.
+    ImageEncoder,
+    /// Text to token ids.
+    Tokenizer,
+    /// Token ids to text: weights and tokenizer.
+    LanguageModel,
+}
+
+const CONFIG: &[&str] = &["config.json"];
+const WEIGHTS: &[&str] = &["model.safetensors", "pytorch_model.bin"];
+const PREPROCESSOR: &[&str] = &["preprocessor_config.json"];
+const TOKENIZER: &[&str] = &[
+    "tokenizer.json",
+    "vocab.json",
+    "merges.txt",
+    "encoder.json",
+    "vocab.bpe",
+    "vocab.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+];
+
+impl Role {
+    /// Whether a file of the model is read in this role.
+    pub fn reads(self, file: &str) -> bool {
+        let groups: &[&[&str]] = match self {
+            Self::ImageEncoder => &[CONFIG, WEIGHTS, PREPROCESSOR],
+            Self::Tokenizer => &[CONFIG, TOKENIZER],
+            Self::LanguageModel => &[CONFIG, WEIGHTS, TOKENIZER],
+        };
+        groups.iter().any(|group| group.contains(&file))
+    }
+
+    fn needs_weights(self) -> bool {
+        self != Self::Tokenizer
+    }
+}
+
+/// A model's files that are read in one role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelFiles {
+    /// What messages call the model.
+    pub name: String,
+    /// File name -> path.
+    pub files: BTreeMap<String, PathBuf>,
+}
+
+/// Why a model cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct NoModel {
+    /// The reason.
+    pub why: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+/// Finds the files of `source` on this machine; nothing is downloaded.
+pub fn find(source: &str, root: &Path, role: Role) -> Result<ModelFiles, NoModel> {
+    let folder = if is_folder(source) { folder(source, root)? } else { in_hub_cache(source)? };
+    let mut files = BTreeMap::new();
+    for name in [CONFIG, WEIGHTS, PREPROCESSOR, TOKENIZER].concat() {
+        let path = folder.join(name);
+        if role.reads(name) && path.is_file() {
+            files.insert(name.to_owned(), path);
+        }
+    }
+    // One file of weights is enough; safetensors is the one that is read.
+    if files.contains_key(WEIGHTS[0]) {
+        files.remove(WEIGHTS[1]);
+    }
+    let lacks = |what: &str| NoModel {
+        why: format!("model {source}: {} has no {what}", folder.display()),
+        hint: "the folder must be in Hugging Face layout: config.json, model.safetensors, tokenizer files".to_owned(),
+    };
+    if !files.contains_key(CONFIG[0]) {
+        return Err(lacks("config.json"));
+    }
+    if role.needs_weights() && !WEIGHTS.iter().any(|name| files.contains_key(*name)) {
+        return Err(lacks("model.safetensors or pytorch_model.bin"));
+    }
+    Ok(ModelFiles { name: source.to_owned(), files })
+}
+
+fn is_folder(source: &str) -> bool {
+    source.starts_with('.') || source.starts_with('/') || source.starts_with('~')
+}
+
+fn folder(source: &str, root: &Path) -> Result<PathBuf, NoModel> {
+    let path = match (source.strip_prefix("~/"), std::env::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => root.join(source),
+    };
+    if path.is_dir() {
+        return Ok(path);
+    }
+    Err(NoModel {
+        why: format!("model folder {} does not exist", path.display()),
+        hint: "set `models` in pipeline.toml to a folder, a hub id, or \"scratch\"".to_owned(),
+    })
+}
+
+/// The Hugging Face cache of the user: `HF_HUB_CACHE`, else `HF_HOME/hub`, else `~/.cache/huggingface/hub`.
+fn hub_cache() -> PathBuf {
+    if let Some(path) = std::env::var_os("HF_HUB_CACHE") {
+        return path.into();
+    }
+    let home = std::env::var_os("HF_HOME").map(PathBuf::from).unwrap_or_else(|| {
+        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        cache.or_else(|| std::env::home_dir().map(|home| home.join(".cache"))).unwrap_or_default().join("huggingface")
+    });
+    home.join("hub")
+}
+
+fn in_hub_cache(source: &str) -> Result<PathBuf, NoModel> {
+    let (id, revision) = source.split_once('@').unwrap_or((source, "main"));
+    let cache = hub_cache();
+    let repo = cache.join(format!("models--{}", id.replace('/', "--")));
+    // A revision is a branch, a tag or `refs/pr/N` (a file that holds the commit), or the commit itself.
+    let named = revision.strip_prefix("refs/").unwrap_or(revision);
+    let commit = std::fs::read_to_string(repo.join("refs").join(if revision.starts_with("refs/") { revision } else { named }))
+        .or_else(|_| std::fs::read_to_string(repo.join("refs").join(named)))
+        .map_or_else(|_| revision.to_owned(), |text| text.trim().to_owned());
+    let snapshot = repo.join("snapshots").join(&commit);
+    if snapshot.is_dir() {
+        return Ok(snapshot);
+    }
+    let at = if revision == "main" { String::new() } else { format!(" --revision {revision}") };
+    Err(NoModel {
+        why: format!("model {source} is not in the Hugging Face cache {}", cache.display()),
+        hint: format!(
+            "fetch it with `huggingface-cli download {id}{at}`, or train small models from the data: \
+             `-p models.clip=scratch -p models.gpt2.en=scratch -p models.gpt2.zh=scratch`"
+        ),
+    })
+}

@@ -1,0 +1,309 @@
+//! What is fresh and what is not, with the reason; `status`, `--dry-run` and the real run all ask [`Planner`].
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::graph::{From, NodeId};
+use super::models::Role;
+use super::source::{Blocked, Sources};
+use super::{Node, Workspace};
+use crate::cache::Presence;
+use crate::cache::key::Ingredients;
+use crate::cache::reason::Reason;
+use crate::cache::record::{Output, Record};
+use crate::cache::view::View;
+use crate::digest::Digest;
+use crate::stage::{Kind, Stage};
+
+/// The version of the key's construction.
+const SCHEMA: u32 = 1;
+
+/// Where a node stands.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum State {
+    /// Built, and every output stands at its stable path.
+    Fresh,
+    /// Built, but outputs have to be put back from the cache.
+    Restorable,
+    /// Built, but somebody edited an output; a build puts it back.
+    Modified {
+        /// The edited files.
+        files: Vec<PathBuf>,
+    },
+    /// To be built.
+    Stale {
+        /// Why.
+        reasons: Vec<Reason>,
+    },
+    /// Something that it reads will be built; if that comes out equal, this stays fresh.
+    Maybe {
+        /// What will be built.
+        upstream: Vec<String>,
+    },
+    /// Cannot be built.
+    Blocked {
+        /// Why.
+        why: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+}
+
+/// A node and where it stands.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// The node.
+    pub node: NodeId,
+    /// Where it stands.
+    pub state: State,
+    /// The key, where everything that it reads is known.
+    pub key: Option<Digest>,
+    /// What the cache has under that key.
+    pub record: Option<Record>,
+}
+
+/// All nodes that some targets need, in build order.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The nodes.
+    pub nodes: Vec<Planned>,
+}
+
+impl Plan {
+    /// Whether nothing has to be done.
+    pub fn is_fresh(&self) -> bool {
+        self.nodes.iter().all(|planned| planned.state == State::Fresh)
+    }
+}
+
+/// Decides node after node, from the keys alone.
+pub struct Planner<'a> {
+    workspace: &'a Workspace,
+    sources: Sources<'a>,
+}
+
+impl<'a> Planner<'a> {
+    /// A planner that has not looked at anything yet.
+    pub fn new(workspace: &'a Workspace) -> Self {
+        Self { workspace, sources: Sources::new(&workspace.facts) }
+    }
+
+    /// Plans `targets` and all that they need; `forced` nodes are stale whatever the cache holds.
+    pub fn plan(&self, targets: &[NodeId], forced: &[NodeId]) -> Result<Plan> {
+        let mut nodes: Vec<Planned> = Vec::new();
+        let mut place: BTreeMap<NodeId, usize> = BTreeMap::new();
+        for node in self.workspace.graph.closure(targets) {
+            let planned = self.one(node, &nodes, &place, forced.contains(&node))?;
+            place.insert(node, nodes.len());
+            nodes.push(planned);
+        }
+        Ok(Plan { nodes })
+    }
+
+    fn one(
+        &self,
+        node: NodeId,
+        before: &[Planned],
+        place: &BTreeMap<NodeId, usize>,
+        forced: bool,
+    ) -> Result<Planned> {
+        let spec = &self.workspace.graph.nodes[node];
+        let upstream: Vec<&Planned> = spec.upstream().iter().map(|id| &before[place[id]]).collect();
+        let names = |wanted: fn(&State) -> bool| -> Vec<String> {
+            let hit = upstream.iter().filter(|planned| wanted(&planned.state));
+            hit.map(|planned| self.workspace.graph.name(planned.node)).collect()
+        };
+        let unknown = |state| Planned { node, state, key: None, record: None };
+        let blocked = names(|state| matches!(state, State::Blocked { .. }));
+        if !blocked.is_empty() {
+            return Ok(unknown(State::Blocked { why: format!("{} is blocked", blocked.join(", ")), hint: None }));
+        }
+        let unbuilt = names(|state| matches!(state, State::Stale { .. } | State::Maybe { .. }));
+        if !unbuilt.is_empty() {
+            if let Err(missing) = self.own_sources(spec) {
+                return Ok(unknown(State::Blocked { why: missing.why, hint: missing.hint }));
+            }
+            let root = self.workspace.cache.root(&spec.instance.to_string())?;
+            return Ok(unknown(match root {
+                None => State::Stale { reasons: vec![Reason::NeverBuilt] },
+                Some(_) if forced => State::Stale { reasons: vec![Reason::Forced] },
+                Some(_) => State::Maybe { upstream: unbuilt },
+            }));
+        }
+        let records = |id: NodeId| place.get(&id).and_then(|&at| before[at].record.as_ref());
+        let ingredients = match self.ingredients(spec, &records) {
+            Ok(ingredients) => ingredients,
+            Err(missing) => return Ok(unknown(State::Blocked { why: missing.why, hint: missing.hint })),
+        };
+        let key = ingredients.key();
+        let (record, mut reasons) = self.look_up(spec, &ingredients)?;
+        if forced {
+            reasons = vec![Reason::Forced];
+        }
+        let state = match &record {
+            Some(record) if reasons.is_empty() => self.views(spec, record)?,
+            _ => State::Stale { reasons },
+        };
+        Ok(Planned { node, state, key: Some(key), record })
+    }
+
+    /// Source files that are missing are worth saying even while something upstream is still to be built.
+    fn own_sources(&self, node: &Node) -> Result<(), Blocked> {
+        for input in &node.inputs {
+            match &input.from {
+                From::File(path) => _ = self.sources.file(path)?,
+                From::Folder(path) => _ = self.sources.folder(path)?,
+                From::Model { files: Err(error), .. } => {
+                    return Err(Blocked { why: error.why.clone(), hint: Some(error.hint.clone()) });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The record under the node's key if all its objects are there, else the reasons to build.
+    pub(super) fn look_up(&self, node: &Node, ingredients: &Ingredients) -> Result<(Option<Record>, Vec<Reason>)> {
+        let cache = &self.workspace.cache;
+        if let Some(record) = cache.record(ingredients.key())? {
+            let mut reasons = Vec::new();
+            for output in &record.outputs {
+                match cache.look(&output.stored()) {
+                    Presence::Present => {}
+                    Presence::Missing => reasons.push(Reason::ObjectMissing { output: output.name.clone() }),
+                    Presence::Damaged => reasons.push(Reason::ObjectDamaged { output: output.name.clone() }),
+                }
+            }
+            return Ok((Some(record), reasons));
+        }
+        let Some(root) = cache.root(&node.instance.to_string())? else { return Ok((None, vec![Reason::NeverBuilt])) };
+        let Some(old) = cache.record(root.key)? else { return Ok((None, vec![Reason::NeverBuilt])) };
+        let reasons = Ingredients::differences(&old.ingredients, ingredients);
+        Ok((None, if reasons.is_empty() { vec![Reason::NeverBuilt] } else { reasons }))
+    }
+
+    fn views(&self, node: &Node, record: &Record) -> Result<State> {
+        let mut state = State::Fresh;
+        let mut edited = Vec::new();
+        for output in &record.outputs {
+            let path = self.workspace.root.join(view_path(node, output));
+            match self.workspace.cache.view(&output.stored(), &path, &self.workspace.facts)? {
+                View::Fresh => {}
+                View::Missing => state = State::Restorable,
+                View::Modified => edited.push(view_path(node, output)),
+            }
+        }
+        Ok(if edited.is_empty() { state } else { State::Modified { files: edited } })
+    }
+
+    /// Everything that goes into the key of a node whose upstream records are known.
+    pub(super) fn ingredients<'r>(
+        &self,
+        node: &Node,
+        records: &dyn Fn(NodeId) -> Option<&'r Record>,
+    ) -> Result<Ingredients, Blocked> {
+        let mut inputs = BTreeMap::new();
+        for input in &node.inputs {
+            let name = input.name;
+            match &input.from {
+                From::Output { node: id, output, columns } => {
+                    let made = self.made(*id, output, records)?;
+                    if columns.is_empty() {
+                        inputs.insert(name.to_owned(), made.data);
+                    }
+                    for column in *columns {
+                        let digest = made.columns.get(*column).copied().unwrap_or(made.data);
+                        inputs.insert(format!("{name}.{column}"), digest);
+                    }
+                }
+                From::File(path) => _ = inputs.insert(name.to_owned(), self.sources.file(path)?),
+                From::Folder(path) => _ = inputs.insert(name.to_owned(), self.sources.folder(path)?),
+                From::Located(_) => {}
+                From::Scratch { node: id, role } => {
+                    for output in scratch_files(self.record(*id, records)?, *role) {
+                        inputs.insert(format!("{name}.{}", output.name), output.data);
+                    }
+                }
+                From::Model { files, .. } => {
+                    let blocked = |error: &super::models::NoModel| Blocked {
+                        why: error.why.clone(),
+                        hint: Some(error.hint.clone()),
+                    };
+                    for (file, path) in &files.as_ref().map_err(blocked)?.files {
+                        inputs.insert(format!("{name}.{file}"), self.sources.file(path)?);
+                    }
+                }
+            }
+        }
+        let parameters = node.stage.parameters().map_err(|error| Blocked { why: error.to_string(), hint: None })?;
+        Ok(Ingredients {
+            schema: SCHEMA,
+            stage: node.stage.key_name().to_owned(),
+            version: node.stage.version(),
+            parameters,
+            inputs,
+            environment: environment(&node.stage),
+        })
+    }
+
+    fn record<'r>(
+        &self,
+        id: NodeId,
+        records: &dyn Fn(NodeId) -> Option<&'r Record>,
+    ) -> Result<&'r Record, Blocked> {
+        let missing = || Blocked { why: format!("{} is not built", self.workspace.graph.name(id)), hint: None };
+        records(id).ok_or_else(missing)
+    }
+
+    fn made<'r>(
+        &self,
+        id: NodeId,
+        output: &str,
+        records: &dyn Fn(NodeId) -> Option<&'r Record>,
+    ) -> Result<&'r Output, Blocked> {
+        let lacks = || Blocked { why: format!("{} has no output `{output}`", self.workspace.graph.name(id)), hint: None };
+        self.record(id, records)?.outputs.iter().find(|made| made.name == output).ok_or_else(lacks)
+    }
+
+    /// Makes the next questions look at the source files again.
+    pub(super) fn look_again(&self) {
+        self.sources.look_again();
+    }
+}
+
+/// The files of a scratch model that are read in one role.
+pub(super) fn scratch_files(record: &Record, role: Role) -> impl Iterator<Item = &Output> {
+    record.outputs.iter().filter(move |output| role.reads(&output.name))
+}
+
+/// What of the machine is in the key: numbers come from our own kernel on the CPU in 32-bit floats.
+fn environment(stage: &Stage) -> BTreeMap<String, String> {
+    match stage.kind() {
+        Kind::Ingest | Kind::Tokenize | Kind::Score => BTreeMap::new(),
+        Kind::Pretrain | Kind::Embed | Kind::Train | Kind::Caption => {
+            BTreeMap::from([("device".to_owned(), "cpu".to_owned()), ("precision".to_owned(), "f32".to_owned())])
+        }
+    }
+}
+
+/// The stable path of an output, relative to the workspace.
+///
+/// The main table of a stage is `output/<stage>/<instance>.parquet`; another table or file is
+/// `output/<stage>/<name>/<instance>.<extension>`. Three outputs stand where their readers look for them:
+/// a scratch model is a folder in Hugging Face layout, and the seed's two files keep the seed's places.
+pub fn view_path(node: &Node, output: &Output) -> PathBuf {
+    let (kind, instance) = (node.instance.kind, &node.instance.name);
+    let extension = &output.extension;
+    let path = match (kind, output.name.as_str()) {
+        (_, name) if name == node.stage.primary() => format!("output/{kind}/{instance}.{extension}"),
+        (Kind::Pretrain, name) => format!("output/{kind}/{instance}/{name}"),
+        (Kind::Caption, "eval") => format!("output/eval_files/{instance}.{extension}"),
+        (Kind::Score, "text") => format!("output/scores/{instance}.{extension}"),
+        (_, name) => format!("output/{kind}/{name}/{instance}.{extension}"),
+    };
+    path.into()
+}

@@ -1,0 +1,246 @@
+//! The build: plans, runs what is not fresh, publishes, and tells a [`Reporter`] about it.
+//!
+//! Each node is decided at the moment when everything that it reads is known, by the same [`Planner`] that `status`
+//! asks; so a rerun that gives equal data leaves everything after it fresh.
+
+use std::collections::BTreeMap;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow};
+
+use super::execute::{Execution, LostObject};
+use super::graph::NodeId;
+use super::plan::Planner;
+use super::source::Blocked;
+use super::Workspace;
+use crate::cache::reason::Reason;
+use crate::cache::record::Record;
+use crate::progress::{Interrupted, Progress};
+
+/// What a build is asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many stages may run at once.
+    pub jobs: usize,
+    /// Nodes to run whatever the cache holds.
+    pub forced: Vec<NodeId>,
+    /// Go on with what does not depend on a failed stage.
+    pub keep_going: bool,
+    /// How long to wait for another build that holds a stage.
+    pub lock_timeout: Option<Duration>,
+}
+
+/// How a node came to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Everything was in place.
+    Fresh,
+    /// Outputs were put back from the cache.
+    Restored,
+    /// The stage ran.
+    Built {
+        /// Wall time.
+        seconds: u64,
+    },
+    /// The stage failed.
+    Failed,
+    /// Something that it reads failed.
+    Skipped,
+}
+
+/// Hears what a build does.
+pub trait Reporter: Sync {
+    /// A stage begins to run, for these reasons; its progress goes to what is returned.
+    fn begin(&self, instance: &str, reasons: &[Reason]) -> Box<dyn Progress>;
+    /// A stage waits for another build.
+    fn waiting(&self, instance: &str, holder: &str);
+    /// Something worth knowing happened to a stage.
+    fn remark(&self, instance: &str, text: &str);
+    /// Whether the user asked to stop: nothing new is begun then.
+    fn stopped(&self) -> bool;
+    /// A node came to its end; `spent` is the time of its run.
+    fn end(&self, instance: &str, ending: &Ending, spent: Duration);
+}
+
+/// How a build went.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// How every node ended, in build order.
+    pub endings: Vec<(NodeId, Ending)>,
+    /// The errors, with the names of their stages.
+    pub failures: Vec<(String, anyhow::Error)>,
+    /// The records of all nodes that are built.
+    pub records: BTreeMap<NodeId, Record>,
+}
+
+/// How often a build starts again because an object that was there turned out to be damaged.
+const REPAIRS: usize = 4;
+
+/// Builds `targets` and everything that they need.
+pub fn build(workspace: &Workspace, targets: &[NodeId], options: &Options, reporter: &dyn Reporter) -> Result<Summary> {
+    let mut options = options.clone();
+    for _ in 0..REPAIRS {
+        let summary = pass(workspace, targets, &options, reporter)?;
+        let lost = summary.failures.iter().find_map(|(_, error)| error.downcast_ref::<LostObject>());
+        let Some(lost) = lost else { return Ok(summary) };
+        reporter.remark(&lost.instance, &format!("output `{}` was damaged; it is built again", lost.output));
+        // What was forced and has been built need not run twice.
+        let built = |node: &NodeId| {
+            summary.endings.iter().any(|(done, ending)| done == node && matches!(ending, Ending::Built { .. }))
+        };
+        options.forced.retain(|node| !built(node));
+    }
+    Err(anyhow!("objects in the cache are damaged as fast as they are built: is the disk failing?"))
+}
+
+struct Work {
+    /// Nodes still to decide, with the number of upstream nodes that are not done.
+    open: BTreeMap<NodeId, usize>,
+    records: BTreeMap<NodeId, Record>,
+    endings: BTreeMap<NodeId, Ending>,
+    failures: Vec<(String, anyhow::Error)>,
+    running: usize,
+    stop: bool,
+}
+
+struct Pass<'a> {
+    workspace: &'a Workspace,
+    planner: Planner<'a>,
+    options: &'a Options,
+    reporter: &'a dyn Reporter,
+    downstream: BTreeMap<NodeId, Vec<NodeId>>,
+    work: Mutex<Work>,
+    changed: Condvar,
+}
+
+fn pass(workspace: &Workspace, targets: &[NodeId], options: &Options, reporter: &dyn Reporter) -> Result<Summary> {
+    let nodes = workspace.graph.closure(targets);
+    let mut downstream: BTreeMap<NodeId, Vec<NodeId>> = BTreeMap::new();
+    let mut open = BTreeMap::new();
+    for &node in &nodes {
+        let upstream = workspace.graph.nodes[node].upstream();
+        open.insert(node, upstream.len());
+        upstream.iter().for_each(|&up| downstream.entry(up).or_default().push(node));
+    }
+    let work = Work {
+        open,
+        records: BTreeMap::new(),
+        endings: BTreeMap::new(),
+        failures: Vec::new(),
+        running: 0,
+        stop: false,
+    };
+    let pass = Pass {
+        workspace,
+        planner: Planner::new(workspace),
+        options,
+        reporter,
+        downstream,
+        work: Mutex::new(work),
+        changed: Condvar::new(),
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..options.jobs.max(1) {
+            scope.spawn(|| pass.worker());
+        }
+    });
+    workspace.facts.save().context("cannot save the stat cache")?;
+    let work = pass.work.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(Summary { endings: work.endings.into_iter().collect(), failures: work.failures, records: work.records })
+}
+
+impl Pass<'_> {
+    fn lock(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn worker(&self) {
+        loop {
+            let Some(node) = self.next() else { return };
+            let name = self.workspace.graph.name(node);
+            let started = Instant::now();
+            let result = self.node(node);
+            let spent = started.elapsed();
+            let mut work = self.lock();
+            work.running -= 1;
+            let ending = match result {
+                Ok((record, ending)) => {
+                    work.records.insert(node, record);
+                    for &after in self.downstream.get(&node).into_iter().flatten() {
+                        if let Some(left) = work.open.get_mut(&after) {
+                            *left -= 1;
+                        }
+                    }
+                    ending
+                }
+                Err(error) => {
+                    let fatal = error.is::<Interrupted>() || error.is::<LostObject>();
+                    work.stop |= fatal || !self.options.keep_going;
+                    work.failures.push((name.clone(), error));
+                    self.skip_after(node, &mut work);
+                    Ending::Failed
+                }
+            };
+            work.endings.insert(node, ending.clone());
+            drop(work);
+            self.reporter.end(&name, &ending, spent);
+            self.changed.notify_all();
+        }
+    }
+
+    /// The next node whose inputs are all known; waits for one; `None` when there will be none.
+    fn next(&self) -> Option<NodeId> {
+        let mut work = self.lock();
+        loop {
+            if self.reporter.stopped() && !work.stop {
+                work.stop = true;
+                work.failures.push(("build".to_owned(), Interrupted.into()));
+            }
+            if work.stop {
+                return None;
+            }
+            if let Some(node) = work.open.iter().find(|(_, left)| **left == 0).map(|(node, _)| *node) {
+                work.open.remove(&node);
+                work.running += 1;
+                return Some(node);
+            }
+            if work.running == 0 {
+                return None;
+            }
+            work = self.changed.wait(work).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn skip_after(&self, node: NodeId, work: &mut Work) {
+        let mut stack = self.downstream.get(&node).cloned().unwrap_or_default();
+        while let Some(after) = stack.pop() {
+            if work.open.remove(&after).is_some() {
+                work.endings.insert(after, Ending::Skipped);
+                stack.extend(self.downstream.get(&after).into_iter().flatten());
+            }
+        }
+    }
+
+    /// Decides one node and runs it if need be.
+    fn node(&self, node: NodeId) -> Result<(Record, Ending)> {
+        let spec = &self.workspace.graph.nodes[node];
+        let upstream: BTreeMap<NodeId, Record> = {
+            let work = self.lock();
+            spec.upstream().iter().filter_map(|id| work.records.get(id).map(|record| (*id, record.clone()))).collect()
+        };
+        let ingredients =
+            self.planner.ingredients(spec, &|id| upstream.get(&id)).map_err(|blocked: Blocked| anyhow!(blocked))?;
+        let execution = Execution {
+            workspace: self.workspace,
+            planner: &self.planner,
+            reporter: self.reporter,
+            node,
+            upstream: &upstream,
+            ingredients,
+            forced: self.options.forced.contains(&node),
+            lock_timeout: self.options.lock_timeout,
+        };
+        execution.go()
+    }
+}

@@ -1,0 +1,135 @@
+//! `embed`: every distinct image -> one projected, un-normalised CLIP vector.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use arrow::array::{RecordBatch, StringArray};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::{Context, Inputs, Outcome};
+use crate::model::clip::ImageEncoder;
+use crate::picture::{self, Picture};
+use crate::progress::{Checkpoint, Interrupted};
+use crate::table;
+
+/// History: 1, the first.
+pub const VERSION: u32 = 1;
+
+/// How many images are decoded and embedded together. A row's bits do not depend on it.
+const BATCH: usize = 32;
+
+/// After how many images the rows so far are saved.
+const SAVE_EVERY: usize = 256;
+
+/// Reads `images`, the image files and the image encoder `clip`; writes `embeddings`, one row per distinct image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Embed {
+    /// Scale each vector to length 1.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unit_length: bool,
+}
+
+impl Embed {
+    /// Runs the stage.
+    pub fn run(&self, inputs: &Inputs, context: &mut Context<'_>) -> Result<Outcome> {
+        let images = inputs.table("images")?;
+        let encoder = ImageEncoder::load(&inputs.bundle("clip")?)?;
+        let dim = encoder.dim();
+        let wanted = distinct(&images)?;
+        let mut known = match &context.previous {
+            Some(table) => rows_of(table, dim)?,
+            None => BTreeMap::new(),
+        };
+        let reused = wanted.iter().filter(|(digest, _)| known.contains_key(digest)).count();
+        known.extend(load(context.checkpoint, dim)?);
+        let folder = inputs.path("files")?;
+        let missing: Vec<&(String, String)> = wanted.iter().filter(|(digest, _)| !known.contains_key(digest)).collect();
+        context.progress.begin("images", missing.len() as u64, "images");
+        let mut unsaved = 0;
+        for batch in missing.chunks(BATCH) {
+            if context.progress.cancelled() {
+                save(context.checkpoint, &known, dim)?;
+                return Err(Interrupted.into());
+            }
+            let pictures: Vec<Picture> =
+                batch.par_iter().map(|(digest, name)| open(folder.join(name), digest)).collect::<Result<_>>()?;
+            let mut vectors = encoder.embed(&pictures)?;
+            if self.unit_length {
+                vectors.chunks_mut(dim).for_each(to_unit_length);
+            }
+            for ((digest, _), vector) in batch.iter().zip(vectors.chunks(dim)) {
+                known.insert(digest.clone(), vector.to_vec());
+            }
+            unsaved += batch.len();
+            if unsaved >= SAVE_EVERY {
+                save(context.checkpoint, &known, dim)?;
+                unsaved = 0;
+            }
+            context.progress.advance(batch.len() as u64);
+        }
+        let mut outcome = Outcome::default();
+        outcome.log.push(format!("{} distinct images: {} embedded, {reused} reused", wanted.len(), wanted.len() - reused));
+        outcome.table("embeddings", embeddings(&wanted, &known, dim)?);
+        Ok(outcome)
+    }
+}
+
+/// The distinct images as (pixel digest, first file name), in the order of the table.
+fn distinct(images: &RecordBatch) -> Result<Vec<(String, String)>> {
+    let mut seen = BTreeSet::new();
+    let pairs = table::strings(images, "digest")?.iter().zip(table::strings(images, "filename")?);
+    Ok(pairs
+        .map(|(digest, name)| (digest.unwrap_or_default().to_owned(), name.unwrap_or_default().to_owned()))
+        .filter(|(digest, _)| seen.insert(digest.clone()))
+        .collect())
+}
+
+/// Decodes a picture and makes sure that it is still the one that was ingested.
+fn open(path: PathBuf, digest: &str) -> Result<Picture> {
+    let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let picture = picture::decode(&bytes).with_context(|| format!("cannot decode {}", path.display()))?;
+    if picture.digest().to_hex() != digest {
+        bail!("{} has changed since it was ingested; run the build again", path.display());
+    }
+    Ok(picture)
+}
+
+fn to_unit_length(vector: &mut [f32]) {
+    let norm = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt().max(1e-12);
+    vector.iter_mut().for_each(|x| *x = (f64::from(*x) / norm) as f32);
+}
+
+fn rows_of(embeddings: &RecordBatch, dim: usize) -> Result<BTreeMap<String, Vec<f32>>> {
+    let (values, width) = table::vectors(embeddings, "vector")?;
+    if width != dim {
+        return Ok(BTreeMap::new());
+    }
+    let digests = table::strings(embeddings, "digest")?.iter().map(|digest| digest.unwrap_or_default().to_owned());
+    Ok(digests.zip(values.chunks(dim).map(<[f32]>::to_vec)).collect())
+}
+
+fn embeddings(wanted: &[(String, String)], known: &BTreeMap<String, Vec<f32>>, dim: usize) -> Result<RecordBatch> {
+    let mut values = Vec::with_capacity(wanted.len() * dim);
+    for (digest, _) in wanted {
+        values.extend_from_slice(&known[digest]);
+    }
+    let digests = StringArray::from_iter_values(wanted.iter().map(|(digest, _)| digest));
+    table::make(table::embeddings(dim), vec![Arc::new(digests), table::vector_array(values, dim)?])
+}
+
+/// The rows so far travel through the checkpoint as a table of their own.
+fn save(checkpoint: &mut dyn Checkpoint, known: &BTreeMap<String, Vec<f32>>, dim: usize) -> Result<()> {
+    let rows: Vec<(String, String)> = known.keys().map(|digest| (digest.clone(), String::new())).collect();
+    checkpoint.save(&table::write(&embeddings(&rows, known, dim)?, &[])?)
+}
+
+fn load(checkpoint: &mut dyn Checkpoint, dim: usize) -> Result<BTreeMap<String, Vec<f32>>> {
+    match checkpoint.load()? {
+        Some(bytes) => rows_of(&table::read(bytes)?, dim),
+        None => Ok(BTreeMap::new()),
+    }
+}

@@ -1,0 +1,76 @@
+//! The declared inputs of a stage, loaded when they are asked for.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use arrow::array::RecordBatch;
+
+use crate::model::Bundle;
+
+/// One input, with the means to load it.
+pub enum Loaded {
+    /// The verified bytes of an output of another stage.
+    Object(Box<dyn Fn() -> Result<Vec<u8>> + Send + Sync>),
+    /// A source file.
+    File(PathBuf),
+    /// A folder of source files, known by what the tables say of its files.
+    Folder(PathBuf),
+    /// The files of a model, by name.
+    Model {
+        /// What messages call the model.
+        name: String,
+        /// The files and the means to load each.
+        files: BTreeMap<String, Loaded>,
+    },
+}
+
+impl Loaded {
+    fn bytes(&self) -> Result<Vec<u8>> {
+        match self {
+            Self::Object(load) => load(),
+            Self::File(path) => std::fs::read(path).with_context(|| format!("cannot read {}", path.display())),
+            Self::Folder(path) => bail!("{} is a folder", path.display()),
+            Self::Model { name, .. } => bail!("{name} is a model, not a file"),
+        }
+    }
+}
+
+/// All inputs of a stage, by name.
+#[derive(Default)]
+pub struct Inputs(pub BTreeMap<String, Loaded>);
+
+impl Inputs {
+    fn get(&self, name: &str) -> Result<&Loaded> {
+        self.0.get(name).ok_or_else(|| anyhow!("the stage asked for the input `{name}`, which it does not declare"))
+    }
+
+    /// A table input.
+    pub fn table(&self, name: &str) -> Result<RecordBatch> {
+        let bytes = self.get(name)?.bytes()?;
+        crate::table::read(bytes).with_context(|| format!("input `{name}`"))
+    }
+
+    /// The bytes of a file input.
+    pub fn bytes(&self, name: &str) -> Result<Vec<u8>> {
+        self.get(name)?.bytes()
+    }
+
+    /// The path of a source file or folder.
+    pub fn path(&self, name: &str) -> Result<&Path> {
+        match self.get(name)? {
+            Loaded::File(path) | Loaded::Folder(path) => Ok(path),
+            _ => bail!("input `{name}` is not a source"),
+        }
+    }
+
+    /// The files of a model input.
+    pub fn bundle(&self, name: &str) -> Result<Bundle> {
+        let Loaded::Model { name: model, files } = self.get(name)? else { bail!("input `{name}` is not a model") };
+        let mut bundle = Bundle { name: model.clone(), ..Bundle::default() };
+        for (file, loaded) in files {
+            bundle.files.insert(file.clone(), loaded.bytes()?);
+        }
+        Ok(bundle)
+    }
+}

@@ -1,0 +1,132 @@
+//! `pretrain`: the train split of the data at hand -> a scratch model in Hugging Face layout.
+//!
+//! A machine without downloaded weights runs the whole pipeline on these models. They never see the test split.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, RecordBatch, UInt32Array};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::{Context, Inputs, Outcome};
+use crate::language::{Language, Split};
+use crate::model::scratch::{self, EpochLoss, Pretrained, ScratchClipConfig, ScratchGpt2Config};
+use crate::picture::{self, Picture};
+use crate::table;
+
+/// History: 1, the first.
+pub const CLIP_VERSION: u32 = 1;
+/// History: 1, the first.
+pub const GPT2_VERSION: u32 = 1;
+
+/// Reads `images`, `sentences` and the image files; writes `history`, `config.json` and `model.safetensors`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PretrainClip {
+    /// The language of the captions.
+    pub language: Language,
+    /// Sizes and training.
+    pub clip: ScratchClipConfig,
+}
+
+/// Reads `images` and `sentences`; writes `history`, `config.json`, `model.safetensors` and the tokenizer's files.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PretrainGpt2 {
+    /// The language of the captions.
+    pub language: Language,
+    /// Sizes and training.
+    pub gpt2: ScratchGpt2Config,
+}
+
+impl PretrainClip {
+    /// Runs the stage.
+    pub fn run(&self, inputs: &Inputs, context: &mut Context<'_>) -> Result<Outcome> {
+        let images = inputs.table("images")?;
+        let sentences = inputs.table("sentences")?;
+        let folder = inputs.path("files")?;
+        let open = |split| -> Result<(Vec<Picture>, Vec<Vec<String>>)> {
+            let (names, captions) = split_of(&images, &sentences, split)?;
+            let pictures = names.par_iter().map(|(name, digest)| {
+                let path = folder.join(name);
+                let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+                let picture = picture::decode(&bytes).with_context(|| format!("cannot decode {}", path.display()))?;
+                if picture.digest().to_hex() != *digest {
+                    bail!("{} has changed since it was ingested; run the build again", path.display());
+                }
+                Ok(picture)
+            });
+            Ok((pictures.collect::<Result<_>>()?, captions))
+        };
+        let (pictures, captions) = open(Split::Train)?;
+        let (val_pictures, val_captions) = open(Split::Val)?;
+        let train = scratch::PairData { images: &pictures, captions: &captions };
+        let val = scratch::PairData { images: &val_pictures, captions: &val_captions };
+        let made = scratch::pretrain_clip(&self.clip, train, val, self.language, context.checkpoint, context.progress)?;
+        outcome(made)
+    }
+}
+
+impl PretrainGpt2 {
+    /// Runs the stage.
+    pub fn run(&self, inputs: &Inputs, context: &mut Context<'_>) -> Result<Outcome> {
+        let images = inputs.table("images")?;
+        let sentences = inputs.table("sentences")?;
+        let (_, train) = split_of(&images, &sentences, Split::Train)?;
+        let (_, val) = split_of(&images, &sentences, Split::Val)?;
+        let made =
+            scratch::pretrain_gpt2(&self.gpt2, &train, &val, self.language, context.checkpoint, context.progress)?;
+        outcome(made)
+    }
+}
+
+/// (File name, pixel digest) and captions of every image of a split.
+type Described = (Vec<(String, String)>, Vec<Vec<String>>);
+
+fn split_of(images: &RecordBatch, sentences: &RecordBatch, split: Split) -> Result<Described> {
+    let mut captions: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+    for (owner, raw) in table::u32s(sentences, "image_id")?.values().iter().zip(table::strings(sentences, "raw")?) {
+        captions.entry(*owner).or_default().push(raw.unwrap_or_default().to_owned());
+    }
+    let ids = table::u32s(images, "image_id")?.values();
+    let (names, digests) = (table::strings(images, "filename")?, table::strings(images, "digest")?);
+    let mut described: Described = (Vec::new(), Vec::new());
+    for (row, of_image) in table::strings(images, "split")?.iter().enumerate() {
+        if of_image == Some(split.name()) {
+            described.0.push((names.value(row).to_owned(), digests.value(row).to_owned()));
+            described.1.push(captions.remove(&ids[row]).unwrap_or_default());
+        }
+    }
+    if described.0.is_empty() && split == Split::Train {
+        bail!("the train split is empty: nothing to train a scratch model on");
+    }
+    Ok(described)
+}
+
+fn outcome(made: Pretrained) -> Result<Outcome> {
+    let mut outcome = Outcome::default();
+    outcome.table("history", history(&made.history)?);
+    for (name, bytes) in made.bundle.files {
+        let extension = if name.ends_with(".json") { "json" } else { "safetensors" };
+        outcome.bytes(&name, bytes, extension);
+    }
+    Ok(outcome)
+}
+
+fn history(epochs: &[EpochLoss]) -> Result<RecordBatch> {
+    let ints = |f: fn(&EpochLoss) -> u32| -> ArrayRef { Arc::new(UInt32Array::from_iter_values(epochs.iter().map(f))) };
+    let reals =
+        |f: fn(&EpochLoss) -> f64| -> ArrayRef { Arc::new(Float64Array::from_iter_values(epochs.iter().map(f))) };
+    let last = epochs.len().saturating_sub(1);
+    table::make(
+        table::history(),
+        vec![
+            ints(|row| row.epoch),
+            ints(|row| row.step),
+            reals(|row| row.lr),
+            reals(|row| row.train_loss),
+            Arc::new(epochs.iter().map(|row| row.val_loss).collect::<Float64Array>()),
+            Arc::new(BooleanArray::from_iter((0..epochs.len()).map(|row| Some(row == last)))),
+        ],
+    )
+}

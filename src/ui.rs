@@ -1,0 +1,208 @@
+//! Everything that a person sees: results on stdout, remarks and progress on stderr. The only file that prints.
+
+use std::io::{IsTerminal, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::cache::reason::Reason;
+use crate::pipeline::run::{Ending, Reporter};
+use crate::progress::Progress;
+
+/// Whether the user asked to stop; set by the signal handler.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Makes Ctrl-C and a termination signal stop the work at its next safe point; the second one ends the program at once.
+pub fn watch_signals() -> anyhow::Result<()> {
+    Ok(ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::SeqCst) {
+            #[allow(clippy::exit, reason = "the second signal means: now; nothing is left half-published by it")]
+            std::process::exit(130);
+        }
+    })?)
+}
+
+/// Whether the user asked to stop.
+pub fn stopped() -> bool {
+    STOP.load(Ordering::SeqCst)
+}
+
+/// Speaks to the user.
+pub struct Ui {
+    bars: MultiProgress,
+    quiet: bool,
+    terminal: bool,
+}
+
+impl Ui {
+    /// `quiet` leaves out everything on stderr but warnings and errors.
+    pub fn new(quiet: bool) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let target = if quiet || !terminal { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        Self { bars: MultiProgress::with_draw_target(target), quiet, terminal }
+    }
+
+    /// Writes a result to stdout. A closed pipe is the reader's choice, not an error.
+    pub fn out(&self, text: &str) {
+        self.bars.suspend(|| {
+            let mut stdout = anstream::stdout().lock();
+            _ = writeln!(stdout, "{text}");
+            _ = stdout.flush();
+        });
+    }
+
+    /// Writes a remark to stderr, unless quiet.
+    pub fn say(&self, text: &str) {
+        if !self.quiet {
+            self.warn(text);
+        }
+    }
+
+    /// Writes to stderr in any case.
+    pub fn warn(&self, text: &str) {
+        self.bars.suspend(|| _ = writeln!(anstream::stderr().lock(), "{text}"));
+    }
+
+    /// Writes an error and what to do about it.
+    pub fn error(&self, error: &str, hint: Option<&str>) {
+        self.warn(&format!("{}: {error}", paint("error", RED)));
+        if let Some(hint) = hint {
+            self.warn(&format!("{}: {hint}", paint("hint", CYAN)));
+        }
+    }
+
+    /// A progress line of its own, for work outside a build.
+    pub fn progress(&self, name: &str) -> Box<dyn Progress> {
+        Box::new(Bar::new(self, name))
+    }
+}
+
+const RED: &str = "31";
+const GREEN: &str = "32";
+const YELLOW: &str = "33";
+const CYAN: &str = "36";
+const DIM: &str = "2";
+
+/// Colours `text`; the colour is dropped where the stream is not a terminal.
+pub fn paint(text: &str, code: &str) -> String {
+    format!("\u{1b}[1;{code}m{text}\u{1b}[0m")
+}
+
+/// Colours the name of a state by how much it asks for attention.
+pub fn paint_state(name: &str) -> String {
+    let code = match name {
+        "fresh" => GREEN,
+        "stale" | "maybe" | "restorable" => YELLOW,
+        "modified" | "blocked" => RED,
+        _ => DIM,
+    };
+    paint(name, code)
+}
+
+/// A table without frames, as wide as it needs to be.
+pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
+    for row in rows {
+        table.add_row(row);
+    }
+    table
+}
+
+/// `1.2 s`, `3 min 20 s`.
+pub fn seconds(spent: Duration) -> String {
+    let all = spent.as_secs_f64();
+    if all < 60.0 { format!("{all:.1} s") } else { format!("{} min {:02} s", all as u64 / 60, all as u64 % 60) }
+}
+
+struct Bar {
+    bars: MultiProgress,
+    name: String,
+    bar: Mutex<Option<ProgressBar>>,
+    plain: bool,
+    note: Arc<Mutex<String>>,
+}
+
+impl Bar {
+    fn new(ui: &Ui, name: &str) -> Self {
+        let plain = !ui.quiet && !ui.terminal;
+        Self { bars: ui.bars.clone(), name: name.to_owned(), bar: Mutex::new(None), plain, note: Arc::default() }
+    }
+
+    fn with(&self, change: impl FnOnce(&ProgressBar)) {
+        if let Some(bar) = self.bar.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            change(bar);
+        }
+    }
+}
+
+impl Progress for Bar {
+    fn begin(&self, what: &str, total: u64, unit: &str) {
+        let template = format!(
+            "{{prefix:.cyan}} {{bar:24}} {{pos}}/{{len}} {unit} {{per_sec}} eta {{eta}} {{msg:.dim}}"
+        );
+        let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let fresh = self.bars.add(ProgressBar::new(total).with_style(style).with_prefix(format!("{} {what}", self.name)));
+        fresh.enable_steady_tick(Duration::from_millis(500));
+        let old = self.bar.lock().unwrap_or_else(PoisonError::into_inner).replace(fresh);
+        if let Some(old) = old {
+            old.finish_and_clear();
+        }
+        if self.plain {
+            let note = std::mem::take(&mut *self.note.lock().unwrap_or_else(PoisonError::into_inner));
+            let note = if note.is_empty() { note } else { format!(" ({note})") };
+            _ = writeln!(anstream::stderr().lock(), "  {} {what}: {total} {unit}{note}", self.name);
+        }
+    }
+
+    fn advance(&self, steps: u64) {
+        self.with(|bar| bar.inc(steps));
+    }
+
+    fn note(&self, text: &str) {
+        text.clone_into(&mut self.note.lock().unwrap_or_else(PoisonError::into_inner));
+        self.with(|bar| bar.set_message(text.to_owned()));
+    }
+
+    fn cancelled(&self) -> bool {
+        stopped()
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.with(ProgressBar::finish_and_clear);
+    }
+}
+
+impl Reporter for Ui {
+    fn begin(&self, instance: &str, reasons: &[Reason]) -> Box<dyn Progress> {
+        let why: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+        self.say(&format!("{} {instance} ({})", paint("   build", CYAN), why.join(", ")));
+        self.progress(instance)
+    }
+
+    fn waiting(&self, instance: &str, holder: &str) {
+        self.say(&format!("{} {instance} (held by {holder})", paint("    wait", YELLOW)));
+    }
+
+    fn remark(&self, instance: &str, text: &str) {
+        self.warn(&format!("{} {instance}: {text}", paint(" warning", YELLOW)));
+    }
+
+    fn end(&self, instance: &str, ending: &Ending, spent: Duration) {
+        match ending {
+            Ending::Fresh | Ending::Skipped => {}
+            Ending::Restored => self.say(&format!("{} {instance}", paint("restored", GREEN))),
+            Ending::Built { .. } => self.say(&format!("{} {instance} in {}", paint("   built", GREEN), seconds(spent))),
+            Ending::Failed => self.say(&format!("{} {instance}", paint("  failed", RED))),
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        stopped()
+    }
+}
