@@ -6,9 +6,9 @@
 //! | --- | --- | --- |
 //! | 0 | [`digest`], [`language`], [`table`] | hashes, languages and splits, schemas of all tables |
 //! | 1 | [`cache`], [`dataset`], [`picture`], [`metric`], [`model`], [`sample`] | bytes; annotation files; pixels; scores; networks; the demo's data |
-//! | 2 | `stage` | one file per stage kind: the only place where tables and models meet |
-//! | 3 | `pipeline` | `pipeline.toml` -> graph -> plan -> run; decides only from keys |
-//! | 4 | `command`, `ui` | one file per subcommand; the only code that prints |
+//! | 2 | [`stage`] | one file per stage kind: the only place where tables and models meet |
+//! | 3 | [`pipeline`] | `pipeline.toml` -> graph -> plan -> run; decides only from keys |
+//! | 4 | [`command`], [`ui`] | one file per subcommand; the only code that prints |
 
 pub mod digest;
 pub mod language;
@@ -21,6 +21,13 @@ pub mod metric;
 pub mod model;
 pub mod picture;
 pub mod sample;
+
+pub mod stage;
+
+pub mod pipeline;
+
+pub mod command;
+pub mod ui;
 
 #[cfg(test)]
 pub(crate) mod shared;

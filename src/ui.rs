@@ -8,7 +8,7 @@ use std::time::Duration;
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::cache::reason::Reason;
+use crate::cache::Reason;
 use crate::pipeline::run::{Ending, Reporter};
 use crate::progress::Progress;
 

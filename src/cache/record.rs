@@ -170,6 +170,12 @@ impl Cache {
         }
     }
 
+    /// Removes a record, so that its action has to run again; its objects stay until they are collected.
+    pub fn forget(&self, key: Digest) -> Result<(), CacheError> {
+        self.needs_writing("forget a result")?;
+        file::remove(&self.record_path(key))
+    }
+
     fn record_path(&self, key: Digest) -> PathBuf {
         self.fanned("actions", &key.to_hex(), "json")
     }

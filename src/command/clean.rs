@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use super::Global;
-use crate::cache::view::View;
+use crate::cache::View;
 use crate::pipeline::plan::view_path;
 use crate::pipeline::{NodeId, Workspace, target};
 use crate::ui::Ui;

@@ -10,7 +10,7 @@ use arrow::array::RecordBatch;
 use clap::Args;
 
 use super::{Global, build, scores};
-use crate::cache::record::Record;
+use crate::cache::Record;
 use crate::language::Language;
 use crate::pipeline::run::{self, Options, Summary};
 use crate::pipeline::{Workspace, config, target};

@@ -29,7 +29,7 @@ impl Log {
         let workspace = global.peek()?;
         let filter = self.filter.as_deref().unwrap_or_default();
         let most = if self.lines == 0 { usize::MAX } else { self.lines };
-        let events = workspace.cache.history().filter(|event| event.instance.contains(filter)).take(most);
+        let events = workspace.cache.history()?.filter(|event| event.instance.contains(filter)).take(most);
         if self.json {
             for event in events {
                 ui.out(&serde_json::to_string(&event)?);
@@ -39,9 +39,9 @@ impl Log {
         let rows = events.map(|event| {
             let reasons: Vec<String> = event.reasons.iter().map(ToString::to_string).collect();
             vec![
-                event.when.clone(),
+                event.at.clone(),
                 event.instance.clone(),
-                event.outcome.to_string(),
+                format!("{:?}", event.outcome).to_lowercase(),
                 ui::seconds(Duration::from_secs_f64(event.seconds.max(0.0))),
                 event.peak_memory.map_or_else(String::new, |bytes| format!("{} MB", bytes / 1_000_000)),
                 reasons.join(", "),

@@ -3,7 +3,7 @@
 use anyhow::{Result, anyhow};
 use serde::Serialize;
 
-use crate::cache::record::Record;
+use crate::cache::Record;
 use crate::pipeline::Workspace;
 use crate::table;
 use crate::ui;

@@ -8,7 +8,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use clap::Args;
 
 use super::Global;
-use crate::cache::record::Record;
+use crate::cache::Record;
 use crate::pipeline::{Workspace, target};
 use crate::ui::{self, Ui};
 

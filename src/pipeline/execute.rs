@@ -10,15 +10,9 @@ use super::graph::{From, NodeId};
 use super::plan::{Planner, scratch_files, view_path};
 use super::run::{Ending, Reporter};
 use super::{Node, Workspace};
-use crate::cache::key::Ingredients;
-use crate::cache::lock::Patience;
-use crate::cache::object::Object;
-use crate::cache::reason::Reason;
-use crate::cache::record::{Output, Record};
-use crate::cache::runs::Event;
-use crate::cache::view::Exposed;
+use crate::cache::{self, Event, Exposed, Ingredients, Object, Output, Patience, Reason, Record, RunLog};
 use crate::digest::Digest;
-use crate::progress::Progress;
+use crate::progress::{Interrupted, Progress};
 use crate::stage::{Content, Context, Inputs, Loaded, Made, Outcome};
 use crate::table;
 
@@ -37,6 +31,7 @@ pub(super) struct Execution<'a> {
     pub(super) workspace: &'a Workspace,
     pub(super) planner: &'a Planner<'a>,
     pub(super) reporter: &'a dyn Reporter,
+    pub(super) log: &'a RunLog,
     pub(super) node: NodeId,
     pub(super) upstream: &'a BTreeMap<NodeId, Record>,
     pub(super) ingredients: Ingredients,
@@ -60,10 +55,9 @@ impl Execution<'_> {
         }
         let name = self.name();
         let key = self.ingredients.key();
-        let progress_cell = std::cell::OnceCell::<Box<dyn Progress>>::new();
         let patience = Patience {
-            command: "build".to_owned(),
-            instance: name.clone(),
+            command: "rsic build",
+            instance: &name,
             timeout: self.lock_timeout,
             cancelled: &|| self.reporter.stopped(),
         };
@@ -77,7 +71,7 @@ impl Execution<'_> {
             return Ok(found);
         }
         let reasons = self.reasons()?;
-        let progress = progress_cell.get_or_init(|| self.reporter.begin(&name, &reasons));
+        let progress = self.reporter.begin(&name, &reasons);
         let started = Instant::now();
         let run = self.run(progress.as_ref());
         let spent = started.elapsed();
@@ -287,15 +281,29 @@ impl Execution<'_> {
     }
 
     fn note(&self, reasons: &[Reason], spent: Duration, error: Option<&anyhow::Error>) -> Result<()> {
-        let event = Event::new(
-            &self.name(),
-            self.ingredients.key(),
-            reasons,
-            spent,
-            error.map(|error| format!("{error:#}")),
-        );
-        Ok(self.workspace.runs.append(&event)?)
+        let outcome = match error {
+            None => cache::Outcome::Built,
+            Some(error) if error.is::<Interrupted>() => cache::Outcome::Interrupted,
+            Some(_) => cache::Outcome::Failed,
+        };
+        let event = Event {
+            key: Some(self.ingredients.key()),
+            reasons: reasons.to_vec(),
+            seconds: spent.as_secs_f64(),
+            peak_memory: peak_memory(),
+            message: error.map(|error| format!("{error:#}")),
+            ..Event::now(&self.name(), outcome)
+        };
+        Ok(self.log.append(&event)?)
     }
+}
+
+/// The most memory that this process has had, in bytes, where the system tells.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
 }
 
 /// The data hash of a whole table, from those of its columns.

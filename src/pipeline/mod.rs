@@ -14,8 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::cache::Cache;
-use crate::cache::stat::StatCache;
+use crate::cache::{Cache, StatCache};
 
 pub use config::{Config, ConfigError};
 pub use graph::{Graph, Node, NodeId};
@@ -52,7 +51,7 @@ impl Workspace {
 
     fn with(root: &Path, config: Config, cache: Cache) -> Result<Self> {
         let graph = Graph::new(&config, root);
-        let facts = StatCache::open(&root.join("cache/stat"));
+        let facts = cache.stat_cache();
         let root = std::path::absolute(root).with_context(|| format!("cannot name {}", root.display()))?;
         Ok(Self { root, config, graph, cache, facts })
     }

@@ -10,11 +10,7 @@ use super::graph::{From, NodeId};
 use super::models::Role;
 use super::source::{Blocked, Sources};
 use super::{Node, Workspace};
-use crate::cache::Presence;
-use crate::cache::key::Ingredients;
-use crate::cache::reason::Reason;
-use crate::cache::record::{Output, Record};
-use crate::cache::view::View;
+use crate::cache::{Ingredients, Output, Presence, Reason, Record, View};
 use crate::digest::Digest;
 use crate::stage::{Kind, Stage};
 
@@ -174,19 +170,27 @@ impl<'a> Planner<'a> {
             for output in &record.outputs {
                 match cache.look(&output.stored()) {
                     Presence::Present => {}
-                    Presence::Missing => reasons.push(Reason::ObjectMissing { output: output.name.clone() }),
-                    Presence::Damaged => reasons.push(Reason::ObjectDamaged { output: output.name.clone() }),
+                    Presence::Missing => {
+                        reasons.push(Reason::ObjectMissing { name: output.name.clone(), object: output.object });
+                    }
+                    Presence::Damaged => {
+                        reasons.push(Reason::ObjectDamaged { name: output.name.clone(), object: output.object });
+                    }
                 }
             }
             return Ok((Some(record), reasons));
         }
         let Some(root) = cache.root(&node.instance.to_string())? else { return Ok((None, vec![Reason::NeverBuilt])) };
-        let Some(old) = cache.record(root.key)? else { return Ok((None, vec![Reason::NeverBuilt])) };
-        let reasons = Ingredients::differences(&old.ingredients, ingredients);
-        Ok((None, if reasons.is_empty() { vec![Reason::NeverBuilt] } else { reasons }))
+        let Some(old) = cache.record(root.key)? else { return Ok((None, vec![Reason::RecordMissing])) };
+        Ok((None, by_input(Ingredients::differences(&old.ingredients, ingredients))))
     }
 
     fn views(&self, node: &Node, record: &Record) -> Result<State> {
+        let root = self.workspace.cache.root(&node.instance.to_string())?;
+        if root.is_none_or(|root| root.key != record.key) {
+            // What stands there, if anything, is the result of another build.
+            return Ok(State::Restorable);
+        }
         let mut state = State::Fresh;
         let mut edited = Vec::new();
         for output in &record.outputs {
@@ -273,6 +277,35 @@ impl<'a> Planner<'a> {
     pub(super) fn look_again(&self) {
         self.sources.look_again();
     }
+}
+
+/// The key has one entry per column that is read, `input.column`; people read one reason per input.
+fn by_input(reasons: Vec<Reason>) -> Vec<Reason> {
+    let mut grouped: Vec<Reason> = Vec::new();
+    for reason in reasons {
+        let Reason::Input { name, old, new, .. } = &reason else {
+            grouped.push(reason);
+            continue;
+        };
+        let Some((input, column)) = name.split_once('.') else {
+            grouped.push(reason);
+            continue;
+        };
+        let same = grouped.iter_mut().find_map(|other| match other {
+            Reason::Input { name, columns, .. } if name == input => Some(columns),
+            _ => None,
+        });
+        match same {
+            Some(columns) => columns.push(column.to_owned()),
+            None => grouped.push(Reason::Input {
+                name: input.to_owned(),
+                old: *old,
+                new: *new,
+                columns: vec![column.to_owned()],
+            }),
+        }
+    }
+    grouped
 }
 
 /// The files of a scratch model that are read in one role.

@@ -14,8 +14,7 @@ use super::graph::NodeId;
 use super::plan::Planner;
 use super::source::Blocked;
 use super::Workspace;
-use crate::cache::reason::Reason;
-use crate::cache::record::Record;
+use crate::cache::{Reason, Record, RunLog};
 use crate::progress::{Interrupted, Progress};
 
 /// What a build is asked for.
@@ -109,6 +108,7 @@ struct Pass<'a> {
     planner: Planner<'a>,
     options: &'a Options,
     reporter: &'a dyn Reporter,
+    log: RunLog,
     downstream: BTreeMap<NodeId, Vec<NodeId>>,
     work: Mutex<Work>,
     changed: Condvar,
@@ -136,6 +136,7 @@ fn pass(workspace: &Workspace, targets: &[NodeId], options: &Options, reporter: 
         planner: Planner::new(workspace),
         options,
         reporter,
+        log: workspace.cache.start_run()?,
         downstream,
         work: Mutex::new(work),
         changed: Condvar::new(),
@@ -235,6 +236,7 @@ impl Pass<'_> {
             workspace: self.workspace,
             planner: &self.planner,
             reporter: self.reporter,
+            log: &self.log,
             node,
             upstream: &upstream,
             ingredients,

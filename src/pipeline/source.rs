@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use crate::cache::stat::StatCache;
+use crate::cache::StatCache;
 use crate::digest::Digest;
 
 /// A source that is not there or cannot be read, and what to do about it.

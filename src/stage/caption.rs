@@ -46,12 +46,15 @@ pub struct Decoding {
     pub length_penalty: f64,
     /// Further token ids that end a caption, besides end-of-text (the original's are 13 and 764).
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub compat_stop_ids: Vec<u32>,
+    pub stop_ids: Vec<u32>,
+    /// Texts of one token each that end a caption, such as "." and " ." (as in the original).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stop_texts: Vec<String>,
 }
 
 impl Default for Decoding {
     fn default() -> Self {
-        Self { method: Method::Beam, width: 5, length_penalty: 1.0, compat_stop_ids: Vec::new() }
+        Self { method: Method::Beam, width: 5, length_penalty: 1.0, stop_ids: Vec::new(), stop_texts: Vec::new() }
     }
 }
 
@@ -96,7 +99,9 @@ impl Caption {
             width: self.decoding.width,
             max_tokens: self.max_tokens,
             length_penalty: self.decoding.length_penalty,
-            stop: self.decoding.compat_stop_ids.clone(),
+            end_token: true,
+            stop_ids: self.decoding.stop_ids.clone(),
+            stop_texts: self.decoding.stop_texts.clone(),
         }
     }
 }

@@ -22,7 +22,7 @@ use arrow::array::RecordBatch;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::cache::stat::StatCache;
+use crate::cache::StatCache;
 use crate::progress::{Checkpoint, Progress};
 
 pub use input::{Inputs, Loaded};
