@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{Cell, Color, ContentArrangement, Row, Table, presets};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cache::Reason;
@@ -84,32 +84,28 @@ const RED: &str = "31";
 const GREEN: &str = "32";
 const YELLOW: &str = "33";
 const CYAN: &str = "36";
-const DIM: &str = "2";
 
 /// Colours `text`; the colour is dropped where the stream is not a terminal.
 pub fn paint(text: &str, code: &str) -> String {
     format!("\u{1b}[1;{code}m{text}\u{1b}[0m")
 }
 
-/// Colours the name of a state by how much it asks for attention.
-pub fn paint_state(name: &str) -> String {
-    let code = match name {
-        "fresh" => GREEN,
-        "stale" | "maybe" | "restorable" => YELLOW,
-        "modified" | "blocked" => RED,
-        _ => DIM,
+/// A cell with the name of a state, coloured on a terminal by how much it asks for attention.
+pub fn state_cell(name: &str) -> Cell {
+    let colour = match name {
+        "fresh" => Color::Green,
+        "modified" | "blocked" => Color::Red,
+        _ => Color::Yellow,
     };
-    paint(name, code)
+    Cell::new(name).fg(colour)
 }
 
 /// A table without frames, as wide as it needs to be.
-pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> Table {
+pub fn table<R: Into<Row>>(header: &[&str], rows: impl IntoIterator<Item = R>) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
-    for row in rows {
-        table.add_row(row);
-    }
-    table
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header.to_vec());
+    table.add_rows(rows);
+    table.trim_fmt()
 }
 
 /// `1.2 s`, `3 min 20 s`.

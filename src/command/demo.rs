@@ -85,7 +85,7 @@ fn report(ui: &Ui, workspace: &Workspace, summary: &Summary) -> Result<()> {
         let shown = shown.map(|(file, text)| {
             vec![format!("imgs/{file}"), classes.get(file).cloned().unwrap_or_default(), text.clone()]
         });
-        ui.out(&ui::table(&["image", "class", "caption"], shown.collect()).to_string());
+        ui.out(&ui::table(&["image", "class", "caption"], shown));
     }
     Ok(())
 }

@@ -75,7 +75,7 @@ pub fn table(rows: &[Row]) -> String {
             });
             found.map_or_else(|| "-".to_owned(), |row| format!("{:.4}", row.value))
         };
-        model.iter().map(|text| (*text).to_owned()).chain(metrics.iter().map(value)).collect()
+        model.iter().map(|text| (*text).to_owned()).chain(metrics.iter().map(value)).collect::<Vec<String>>()
     });
-    ui::table(&header, lines.collect()).to_string()
+    ui::table(&header, lines)
 }

@@ -74,8 +74,8 @@ impl Show {
             let short: String = text.chars().take(WIDEST).collect();
             if short.len() < text.len() { format!("{short}...") } else { short }
         };
-        let cells = cells(&table, rows)?.into_iter().map(|row| row.into_iter().map(cut).collect());
-        ui.out(&ui::table(&header, cells.collect()).to_string());
+        let cells = cells(&table, rows)?.into_iter().map(|row| row.into_iter().map(cut).collect::<Vec<String>>());
+        ui.out(&ui::table(&header, cells));
         if rows < table.num_rows() {
             ui.say(&format!("{rows} of {} rows; `--rows 0` prints all", table.num_rows()));
         }

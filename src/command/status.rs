@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
+use comfy_table::Cell;
 use serde_json::json;
 
 use super::{Global, failure};
@@ -70,14 +71,14 @@ pub fn print(ui: &Ui, workspace: &Workspace, plan: &Plan, why: bool, json: bool)
         return Ok(());
     }
     let rows = plan.nodes.iter().map(|planned| {
-        let mut row = vec![workspace.graph.name(planned.node), ui::paint_state(name(&planned.state))];
+        let mut row = vec![Cell::new(workspace.graph.name(planned.node)), ui::state_cell(name(&planned.state))];
         if why {
-            row.push(explain(&planned.state));
+            row.push(Cell::new(explain(&planned.state)));
         }
         row
     });
     let header: &[&str] = if why { &["target", "state", "why"] } else { &["target", "state"] };
-    ui.out(&ui::table(header, rows.collect()).to_string());
+    ui.out(&ui::table(header, rows));
     Ok(())
 }
 

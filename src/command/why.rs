@@ -8,7 +8,7 @@ use clap::Args;
 use super::{Global, status};
 use crate::pipeline::plan::{Planner, State};
 use crate::pipeline::target;
-use crate::ui::{self, Ui};
+use crate::ui::Ui;
 
 /// Say why targets would run, back to the first cause.
 #[derive(Debug, Args)]
@@ -38,7 +38,7 @@ impl Why {
             }
             let why = status::explain(&planned.state);
             let name = workspace.graph.name(planned.node);
-            let state = ui::paint_state(status::name(&planned.state));
+            let state = status::name(&planned.state);
             ui.out(&if why.is_empty() { format!("{name}: {state}") } else { format!("{name}: {state}: {why}") });
         }
         Ok(ExitCode::SUCCESS)
