@@ -1,1 +1,11 @@
-//! The whole-program tests, in one binary.
+//! The whole-program tests, in one binary: they type what users type and look at what users see.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on should stop")]
+
+mod cli;
+mod errors;
+mod interop;
+mod layers;
+mod repeat;
+mod sandbox;
+mod stale;

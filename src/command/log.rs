@@ -47,8 +47,7 @@ impl Log {
                 reasons.join(", "),
             ]
         });
-        let table = ui::table(&["when", "target", "outcome", "time", "peak", "why"], rows.collect());
-        ui.out(&table.to_string());
+        ui.out(&ui::table(&["when", "target", "outcome", "time", "peak", "why"], rows));
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -50,6 +50,8 @@ pub struct Node {
     pub instance: Instance,
     /// The work.
     pub stage: Stage,
+    /// The version of the stage's code, as it goes into the key.
+    pub version: u32,
     /// The declared inputs.
     pub inputs: Vec<Input>,
 }
@@ -168,7 +170,8 @@ impl Graph {
         let instance = Instance { kind: stage.kind(), name: name.to_owned() };
         let id = self.nodes.len();
         self.by_name.insert(instance.to_string(), id);
-        self.nodes.push(Node { instance, stage, inputs });
+        let version = stage.version();
+        self.nodes.push(Node { instance, stage, version, inputs });
         id
     }
 }

@@ -247,7 +247,7 @@ impl<'a> Planner<'a> {
         Ok(Ingredients {
             schema: SCHEMA,
             stage: node.stage.key_name().to_owned(),
-            version: node.stage.version(),
+            version: node.version,
             parameters,
             inputs,
             environment: environment(&node.stage),
