@@ -45,7 +45,10 @@ impl Demo {
         }
         ui.say(&format!("workspace {}", root.display()));
         let started = Instant::now();
-        sample::write(&root.join("datasets"), &SampleConfig::default(), ui.progress("sample").as_ref())?;
+        let datasets = root.join("datasets");
+        if !sample::is_written(&datasets) {
+            sample::write(&datasets, &SampleConfig::default(), ui.progress("sample").as_ref())?;
+        }
         let workspace = Workspace::open(&root, &global.parameters)?;
         let targets = target::resolve(&workspace.graph, &TARGETS.map(str::to_owned))?;
         let options = Options { jobs: 1, forced: Vec::new(), keep_going: false, lock_timeout: None };

@@ -51,6 +51,11 @@ struct Marker {
     files: BTreeMap<String, Digest>,
 }
 
+/// Whether a folder of ours is in `dir`; it appears only when it is whole.
+pub(super) fn is_published(dir: &Path) -> bool {
+    dir.join(FOLDER).join(MARKER).is_file()
+}
+
 fn filename(place: usize) -> String {
     format!("{}.png", place + 1)
 }

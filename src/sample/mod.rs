@@ -69,6 +69,14 @@ impl SampleConfig {
     }
 }
 
+/// The `pipeline.toml` of a workspace around the sample dataset: scratch models, small mappers.
+pub const PIPELINE: &str = include_str!("pipeline.toml");
+
+/// Whether [`write()`] has made a dataset in `dir`, with whatever settings; users may have edited it since.
+pub fn is_written(dir: &Path) -> bool {
+    files::is_published(dir)
+}
+
 /// One image's place in the dataset and what is said about it.
 struct Drawn {
     class: Class,
