@@ -114,3 +114,15 @@ fn every_sample_image_decodes() {
         }
     }
 }
+
+#[test]
+fn published_twins_have_one_digest() {
+    for (folder, a, b) in [
+        ("data/sample/UCM_captions/imgs", "102.tif", "103.tif"),
+        ("data/sample/RSICD/RSICD_images", "industrial_203.jpg", "industrial_205.jpg"),
+    ] {
+        let Some(folder) = shared::path(folder) else { return };
+        let digest = |file| load(&folder, file, Alpha::OverWhite).digest();
+        assert_eq!(digest(a), digest(b), "{a} and {b}");
+    }
+}
