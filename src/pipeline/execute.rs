@@ -127,7 +127,7 @@ impl Execution<'_> {
         let cache = &self.workspace.cache;
         let key = self.ingredients.key();
         let partial = cache.partial(key);
-        let rows = self.rows_root()?;
+        let rows = self.rows_root();
         let mut slot = partial.slot("checkpoint");
         let inputs = self.inputs()?;
         let mut context = Context {
@@ -136,7 +136,7 @@ impl Execution<'_> {
             facts: &self.workspace.facts,
             previous: rows.as_deref().map(|root| self.previous(root)).transpose()?.flatten(),
         };
-        let outcome = self.spec().stage.run(&inputs, &mut context).map_err(|error| self.translate(error))?;
+        let outcome = self.spec().stage.run(&inputs, &mut context).map_err(Self::translate)?;
         self.sources_unchanged()?;
         let record = self.publish(outcome)?;
         if let Some(root) = rows {
@@ -148,7 +148,7 @@ impl Execution<'_> {
     }
 
     /// A lost object is found again under whatever context the stage wrapped around it.
-    fn translate(&self, error: anyhow::Error) -> anyhow::Error {
+    fn translate(error: anyhow::Error) -> anyhow::Error {
         let found = error.chain().find_map(|cause| cause.downcast_ref::<LostObject>());
         match found {
             Some(lost) => LostObject { instance: lost.instance.clone(), output: lost.output.clone() }.into(),
@@ -217,14 +217,14 @@ impl Execution<'_> {
         let mut outputs = Vec::new();
         for made in outcome.outputs {
             let name = made.name.clone();
-            outputs.push(self.store(made, &lineage).with_context(|| format!("cannot keep output `{name}`"))?);
+            outputs.push(self.store(&made, &lineage).with_context(|| format!("cannot keep output `{name}`"))?);
         }
         let record = Record::new(self.ingredients.clone(), outputs, outcome.log);
         self.workspace.cache.publish(&record)?;
         Ok(record)
     }
 
-    fn store(&self, made: Made, lineage: &str) -> Result<Output> {
+    fn store(&self, made: &Made, lineage: &str) -> Result<Output> {
         let cache = &self.workspace.cache;
         let describe = |object: Object, data, columns, rows| Output {
             name: made.name.clone(),
@@ -263,12 +263,12 @@ impl Execution<'_> {
     }
 
     /// The name under which the newest table with the same row keys is remembered.
-    fn rows_root(&self) -> Result<Option<String>> {
-        let Some(rows) = self.spec().stage.row_input() else { return Ok(None) };
+    fn rows_root(&self) -> Option<String> {
+        let rows = self.spec().stage.row_input()?;
         let mut scope = self.ingredients.clone();
         let prefix = format!("{rows}.");
         scope.inputs.retain(|name, _| name != rows && !name.starts_with(&prefix));
-        Ok(Some(format!("rows/{}", scope.key().to_hex())))
+        Some(format!("rows/{}", scope.key().to_hex()))
     }
 
     fn previous(&self, root: &str) -> Result<Option<arrow::array::RecordBatch>> {

@@ -116,11 +116,12 @@ fn hub_cache() -> PathBuf {
     if let Some(path) = std::env::var_os("HF_HUB_CACHE") {
         return path.into();
     }
-    let home = std::env::var_os("HF_HOME").map(PathBuf::from).unwrap_or_else(|| {
-        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        cache.or_else(|| std::env::home_dir().map(|home| home.join(".cache"))).unwrap_or_default().join("huggingface")
-    });
-    home.join("hub")
+    if let Some(path) = std::env::var_os("HF_HOME") {
+        return PathBuf::from(path).join("hub");
+    }
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| std::env::home_dir().map(|home| home.join(".cache"))).unwrap_or_default();
+    cache.join("huggingface/hub")
 }
 
 fn in_hub_cache(source: &str) -> Result<PathBuf, NoModel> {
@@ -128,10 +129,10 @@ fn in_hub_cache(source: &str) -> Result<PathBuf, NoModel> {
     let cache = hub_cache();
     let repo = cache.join(format!("models--{}", id.replace('/', "--")));
     // A revision is a branch, a tag or `refs/pr/N` (a file that holds the commit), or the commit itself.
-    let named = revision.strip_prefix("refs/").unwrap_or(revision);
-    let commit = std::fs::read_to_string(repo.join("refs").join(if revision.starts_with("refs/") { revision } else { named }))
-        .or_else(|_| std::fs::read_to_string(repo.join("refs").join(named)))
-        .map_or_else(|_| revision.to_owned(), |text| text.trim().to_owned());
+    let read = |name: &str| std::fs::read_to_string(repo.join("refs").join(name));
+    let short = revision.strip_prefix("refs/").unwrap_or(revision);
+    let commit = read(revision).or_else(|_| read(short));
+    let commit = commit.map_or_else(|_| revision.to_owned(), |text| text.trim().to_owned());
     let snapshot = repo.join("snapshots").join(&commit);
     if snapshot.is_dir() {
         return Ok(snapshot);

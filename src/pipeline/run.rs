@@ -121,7 +121,9 @@ fn pass(workspace: &Workspace, targets: &[NodeId], options: &Options, reporter: 
     for &node in &nodes {
         let upstream = workspace.graph.nodes[node].upstream();
         open.insert(node, upstream.len());
-        upstream.iter().for_each(|&up| downstream.entry(up).or_default().push(node));
+        for up in upstream {
+            downstream.entry(up).or_default().push(node);
+        }
     }
     let work = Work {
         open,

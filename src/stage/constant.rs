@@ -41,7 +41,7 @@ impl Constant {
         }
         context.progress.begin("consensus", 1, "passes");
         let references = super::score::references(&sentences, &train)?;
-        let caption = metric::best_constant(&references, self.language)?;
+        let caption = metric::floor::constant_caption(&references, self.language)?;
         context.progress.advance(1);
         let mut outcome = Outcome::default();
         outcome.log.push(format!("constant caption: {caption}"));

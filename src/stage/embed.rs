@@ -1,7 +1,7 @@
 //! `embed`: every distinct image -> one projected, un-normalised CLIP vector.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
@@ -56,10 +56,12 @@ impl Embed {
                 return Err(Interrupted.into());
             }
             let pictures: Vec<Picture> =
-                batch.par_iter().map(|(digest, name)| open(folder.join(name), digest)).collect::<Result<_>>()?;
+                batch.par_iter().map(|(digest, name)| open(&folder.join(name), digest)).collect::<Result<_>>()?;
             let mut vectors = encoder.embed(&pictures)?;
             if self.unit_length {
-                vectors.chunks_mut(dim).for_each(to_unit_length);
+                for vector in vectors.chunks_mut(dim) {
+                    to_unit_length(vector);
+                }
             }
             for ((digest, _), vector) in batch.iter().zip(vectors.chunks(dim)) {
                 known.insert(digest.clone(), vector.to_vec());
@@ -89,8 +91,8 @@ fn distinct(images: &RecordBatch) -> Result<Vec<(String, String)>> {
 }
 
 /// Decodes a picture and makes sure that it is still the one that was ingested.
-fn open(path: PathBuf, digest: &str) -> Result<Picture> {
-    let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+fn open(path: &Path, digest: &str) -> Result<Picture> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let picture = picture::decode(&bytes).with_context(|| format!("cannot decode {}", path.display()))?;
     if picture.digest().to_hex() != digest {
         bail!("{} has changed since it was ingested; run the build again", path.display());
@@ -100,7 +102,9 @@ fn open(path: PathBuf, digest: &str) -> Result<Picture> {
 
 fn to_unit_length(vector: &mut [f32]) {
     let norm = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt().max(1e-12);
-    vector.iter_mut().for_each(|x| *x = (f64::from(*x) / norm) as f32);
+    for x in vector {
+        *x = (f64::from(*x) / norm) as f32;
+    }
 }
 
 fn rows_of(embeddings: &RecordBatch, dim: usize) -> Result<BTreeMap<String, Vec<f32>>> {

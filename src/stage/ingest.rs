@@ -107,7 +107,7 @@ fn look_at_images(folder: &Path, annotations: &Annotations, context: &Context<'_
         let more = if broken.len() > few.len() { format!(" and {} more", broken.len() - few.len()) } else { String::new() };
         bail!("{} of {} images cannot be read: {}{more}", broken.len(), paths.len(), few.join("; "));
     }
-    Ok(all.into_iter().map(|(file, pixels, width, height)| (file, pixels, width, height)).collect())
+    Ok(all)
 }
 
 fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {

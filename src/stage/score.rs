@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Result;
-use arrow::array::{Array, ArrayRef, Float64Array, RecordBatch, StringArray, UInt32Array};
-use polars::prelude::{Column, DataFrame};
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt32Array};
+use polars::prelude::DataFrame;
 use serde::{Deserialize, Serialize};
 
 use super::{Context, Inputs, Outcome};
@@ -72,7 +72,7 @@ impl Score {
                 Arc::new(Float64Array::from_iter_values(scores.corpus.iter().map(|row| row.value))),
                 unknown(),
                 unknown(),
-                Arc::new(UInt32Array::from(vec![scores.n; rows])),
+                Arc::new(UInt32Array::from(vec![scores.n as u32; rows])),
             ],
         )
     }
@@ -98,18 +98,10 @@ pub(super) fn references(sentences: &RecordBatch, images: &BTreeSet<u32>) -> Res
     let sent = table::u32s(sentences, "sent_id")?.values();
     let raw = table::strings(sentences, "raw")?;
     let pick = |values: &[u32]| kept.iter().map(|&row| values[row]).collect::<Vec<u32>>();
-    let texts: Vec<&str> = kept.iter().map(|&row| raw.value(row)).collect();
-    Ok(DataFrame::new_infer_height(vec![
-        Column::new("image_id".into(), pick(ids)),
-        Column::new("sent_id".into(), pick(sent)),
-        Column::new("raw".into(), texts),
-    ])?)
+    metric::references(pick(ids), pick(sent), kept.iter().map(|&row| raw.value(row)).collect())
 }
 
 fn candidate(captions: &RecordBatch) -> Result<DataFrame> {
-    let texts: Vec<&str> = table::strings(captions, "caption")?.iter().map(Option::unwrap_or_default).collect();
-    Ok(DataFrame::new_infer_height(vec![
-        Column::new("image_id".into(), table::u32s(captions, "image_id")?.values().to_vec()),
-        Column::new("caption".into(), texts),
-    ])?)
+    let texts = table::strings(captions, "caption")?.iter().map(Option::unwrap_or_default).collect();
+    metric::captions(table::u32s(captions, "image_id")?.values().to_vec(), texts)
 }

@@ -93,11 +93,11 @@ pub struct Training {
     pub batch_size: usize,
     /// The highest learning rate.
     pub lr: f64,
-    /// AdamW's decay rates of the two moments.
+    /// `AdamW`'s decay rates of the two moments.
     pub betas: (f64, f64),
-    /// AdamW's epsilon.
+    /// `AdamW`'s epsilon.
     pub eps: f64,
-    /// AdamW's decoupled weight decay.
+    /// `AdamW`'s decoupled weight decay.
     pub weight_decay: f64,
     /// Warm-up: a fraction of all steps below 1 (`0.1`), or a count of steps (`5000`).
     pub warmup: f64,
