@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Context, Inputs, Outcome};
 use crate::language::{Language, Split};
-use crate::model::scratch::{self, Epoch, Pretrained, ScratchClipConfig, ScratchGpt2Config};
+use crate::model::scratch::{self, EpochLoss, Pretrained, ScratchClipConfig, ScratchGpt2Config};
 use crate::picture::{self, Picture};
 use crate::table;
 
@@ -60,8 +60,8 @@ impl PretrainClip {
         };
         let (pictures, captions) = open(Split::Train)?;
         let (val_pictures, val_captions) = open(Split::Val)?;
-        let train = scratch::Examples { pictures: &pictures, captions: &captions };
-        let val = scratch::Examples { pictures: &val_pictures, captions: &val_captions };
+        let train = scratch::PairData { images: &pictures, captions: &captions };
+        let val = scratch::PairData { images: &val_pictures, captions: &val_captions };
         let made = scratch::pretrain_clip(&self.clip, train, val, self.language, context.checkpoint, context.progress)?;
         outcome(made)
     }
@@ -114,10 +114,10 @@ fn outcome(made: Pretrained) -> Result<Outcome> {
     Ok(outcome)
 }
 
-fn history(epochs: &[Epoch]) -> Result<RecordBatch> {
-    let ints = |f: fn(&Epoch) -> u32| -> ArrayRef { Arc::new(UInt32Array::from_iter_values(epochs.iter().map(f))) };
+fn history(epochs: &[EpochLoss]) -> Result<RecordBatch> {
+    let ints = |f: fn(&EpochLoss) -> u32| -> ArrayRef { Arc::new(UInt32Array::from_iter_values(epochs.iter().map(f))) };
     let reals =
-        |f: fn(&Epoch) -> f64| -> ArrayRef { Arc::new(Float64Array::from_iter_values(epochs.iter().map(f))) };
+        |f: fn(&EpochLoss) -> f64| -> ArrayRef { Arc::new(Float64Array::from_iter_values(epochs.iter().map(f))) };
     let last = epochs.len().saturating_sub(1);
     table::make(
         table::history(),
