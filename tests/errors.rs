@@ -107,7 +107,11 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "hub model not present",
-        spoil: |s| s.edit("pipeline.toml", |text| text.replace("clip = \"scratch\"", "clip = \"openai/clip-vit-base-patch32\"")),
+        spoil: |s| {
+            s.edit("pipeline.toml", |text| {
+                text.replace("clip = \"scratch\"", "clip = \"openai/clip-vit-base-patch32\"")
+            })
+        },
         args: &["build", "embed/ucm"],
         code: 1,
         words: &["openai/clip-vit-base-patch32 is not in the Hugging Face cache", "hint: ", "download"],

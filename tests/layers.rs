@@ -49,7 +49,8 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 fn named(line: &str) -> Vec<String> {
     let mut names = Vec::new();
     for part in line.split("crate::").skip(1) {
-        let word = |text: &str| text.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+        let word =
+            |text: &str| text.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
         match part.strip_prefix('{') {
             None => names.push(word(part)),
             Some(list) => {

@@ -82,7 +82,9 @@ const CHANGES: &[Row] = &[
     Row {
         name: "one train caption edited",
         change: |sandbox| {
-            edit_json(sandbox, |json| first_of(json, "train")["sentences"][0]["raw"] = "A quite different text .".into());
+            edit_json(sandbox, |json| {
+                first_of(json, "train")["sentences"][0]["raw"] = "A quite different text .".into()
+            });
         },
         runs: &["ingest/ucm", "tokenize/ucm", "train/ucm_amht", "caption/ucm_amht", TARGET],
         may: &[],
@@ -252,12 +254,7 @@ fn why_names_the_change() {
             "input annotations changed",
         ),
         ("upstream", |sandbox| save_anew(sandbox), "embed/ucm", "reads ingest/ucm, which will be built"),
-        (
-            "object gone",
-            |sandbox| fs::remove_dir_all(sandbox.path("cache/objects")).unwrap(),
-            "ingest/ucm",
-            "missing",
-        ),
+        ("object gone", |sandbox| fs::remove_dir_all(sandbox.path("cache/objects")).unwrap(), "ingest/ucm", "missing"),
     ];
     for (name, change, target, expected) in rows {
         let sandbox = Sandbox::with_models();
