@@ -1,5 +1,6 @@
 //! Networks, on candle alone: no paths, no tables; weights arrive and leave as bytes.
 
+pub mod captioner;
 pub mod clip;
 pub mod gpt2;
 pub mod init;

@@ -1,0 +1,169 @@
+//! Image vectors to captions: mapper, language model, search and tokenizer together.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use candle_core::{Device, Tensor};
+use safetensors::SafeTensors;
+
+use super::Bundle;
+use super::gpt2::{Gpt2, Gpt2Config};
+use super::mapper::{Mapper, MapperConfig};
+use super::search::{DecodeConfig, Hypothesis, search};
+use super::tokenizer::CaptionTokenizer;
+use super::weights::{self, Weights};
+use crate::language::Language;
+use crate::progress::{Interrupted, Progress};
+
+/// Where trained weights carry the mapper's settings, as JSON.
+pub const MAPPER_KEY: &str = "rsic.mapper";
+/// What the names of a mapper's tensors begin with.
+pub const MAPPER_PREFIX: &str = "clip_project.";
+/// What the names of a fine-tuned language model's tensors begin with.
+pub const GPT_PREFIX: &str = "gpt.";
+
+/// A caption and how it came about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Caption {
+    /// The text: one line, without special tokens.
+    pub text: String,
+    /// All tokens, the one that ended it among them.
+    pub ids: Vec<u32>,
+    /// Sum of the natural logarithms of their probabilities.
+    pub log_prob: f64,
+}
+
+/// Everything that turns image vectors into captions.
+#[derive(Clone, Debug)]
+pub struct Captioner {
+    mapper: Mapper,
+    gpt2: Gpt2,
+    tokenizer: CaptionTokenizer,
+}
+
+impl Captioner {
+    /// Reads trained weights and the language model they were trained with.
+    ///
+    /// `mapper_weights` is a SafeTensors file: `clip_project.*`, the mapper's settings in its metadata
+    /// ([`MAPPER_KEY`]), and `gpt.*` if the language model was fine-tuned, which then takes the place of the bundle's weights.
+    pub fn load(mapper_weights: &[u8], gpt2: &Bundle, language: Language) -> Result<Self> {
+        let what = "cannot read the trained weights";
+        let config = mapper_config(mapper_weights).context(what)?;
+        let (mut mapper, mut tuned) = (Weights::new(), Weights::new());
+        for (name, tensor) in weights::parse(mapper_weights).context(what)? {
+            if let Some(name) = name.strip_prefix(MAPPER_PREFIX) {
+                mapper.insert(name.to_owned(), tensor);
+            } else if let Some(name) = name.strip_prefix(GPT_PREFIX) {
+                tuned.insert(name.to_owned(), tensor);
+            } else {
+                bail!("{what}: tensor `{name}` belongs neither to {MAPPER_PREFIX} nor to {GPT_PREFIX}");
+            }
+        }
+        let mapper = Mapper::from_tensors(&config, mapper).context(what)?;
+        let tokenizer = CaptionTokenizer::load(gpt2, language)?;
+        let gpt2 = match tuned.is_empty() {
+            true => Gpt2::load(gpt2)?,
+            false => Gpt2::from_weights(Gpt2Config::load(gpt2)?, &format!("{} (fine-tuned)", gpt2.name), tuned)?,
+        };
+        Self::new(&mapper, gpt2, tokenizer)
+    }
+
+    /// Puts the parts together; fails if they do not fit each other.
+    pub fn new(mapper: &Mapper, gpt2: Gpt2, tokenizer: CaptionTokenizer) -> Result<Self> {
+        let width = mapper.config().width;
+        ensure!(
+            width == gpt2.width(),
+            "the mapper was trained for a width of {width}, the language model has {}",
+            gpt2.width()
+        );
+        let (words, vocab) = (tokenizer.vocab_size(), gpt2.vocab());
+        ensure!(
+            words <= vocab,
+            "the tokenizer has {words} tokens, the language model {vocab}: they do not belong together"
+        );
+        Ok(Self { mapper: mapper.fold()?, gpt2, tokenizer })
+    }
+
+    /// One caption per vector, in their order.
+    ///
+    /// - `vectors`: `f32[n, dim]`, row by row.
+    /// - `batch`: how many images run together; it changes speed and memory, never a caption.
+    ///
+    /// Fails with [`Interrupted`] when asked to stop, and if the settings do not fit the model.
+    pub fn caption(
+        &self,
+        vectors: &[f32],
+        dim: usize,
+        config: &DecodeConfig,
+        batch: usize,
+        progress: &dyn Progress,
+    ) -> Result<Vec<Caption>> {
+        let stops = self.check(vectors, dim, config, batch)?;
+        let count = vectors.len() / dim;
+        let mut captions = Vec::with_capacity(count);
+        progress.begin("captions", count as u64, "images");
+        for vectors in vectors.chunks(batch * dim) {
+            if progress.cancelled() {
+                return Err(Interrupted.into());
+            }
+            let prefix = self.prefixes(vectors, dim)?;
+            for found in search(&self.gpt2, &prefix, config, &stops)? {
+                let best = found.into_iter().next().ok_or_else(|| anyhow!("the search found no caption"))?;
+                captions.push(self.write(best));
+            }
+            progress.advance((vectors.len() / dim) as u64);
+        }
+        Ok(captions)
+    }
+
+    /// Fails if the request is impossible; returns the tokens that end a caption.
+    fn check(&self, vectors: &[f32], dim: usize, config: &DecodeConfig, batch: usize) -> Result<BTreeSet<u32>> {
+        ensure!(batch > 0, "a batch must hold at least one image");
+        let wanted = self.mapper.config().clip_dim;
+        ensure!(dim == wanted, "the mapper was trained on vectors of {wanted} numbers, these have {dim}");
+        ensure!(vectors.len().is_multiple_of(dim), "{} numbers are not rows of {dim}", vectors.len());
+        config.check()?;
+        let before = self.mapper.config().prefix_length + usize::from(self.tokenizer.bos().is_some());
+        let room = self.gpt2.max_positions().saturating_sub(before);
+        // The last token is predicted, but never read.
+        ensure!(
+            config.max_tokens <= room + 1,
+            "max_tokens is {}, but the language model has room for {} after the prefix",
+            config.max_tokens,
+            room + 1
+        );
+        config.stops(&self.tokenizer)
+    }
+
+    /// What the language model reads before the caption: `f32[n, k, d]`, the start token's embedding among it.
+    fn prefixes(&self, vectors: &[f32], dim: usize) -> Result<Tensor> {
+        let rows = vectors.len() / dim;
+        let prefix = self.mapper.prefixes(&Tensor::from_slice(vectors, (rows, dim), &Device::Cpu)?)?;
+        let Some(bos) = self.tokenizer.bos() else { return Ok(prefix) };
+        let bos = Tensor::full(bos, (rows, 1), &Device::Cpu)?;
+        Ok(Tensor::cat(&[prefix, self.gpt2.embed_tokens(&bos, false)?], 1)?)
+    }
+
+    /// Turns tokens into a line of text.
+    fn write(&self, best: Hypothesis) -> Caption {
+        let text = self.tokenizer.decode(&best.ids);
+        let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+        let line: String = text.chars().map(|c| if breaks(c) { ' ' } else { c }).collect();
+        Caption { text: line.trim().to_owned(), ids: best.ids, log_prob: best.log_prob }
+    }
+}
+
+/// The mapper's settings from the file's metadata.
+fn mapper_config(bytes: &[u8]) -> Result<MapperConfig> {
+    let metadata = SafeTensors::read_metadata(bytes).ok().and_then(|(_, header)| header.metadata().clone());
+    let json = metadata.as_ref().and_then(|metadata| metadata.get(MAPPER_KEY));
+    // A file that is not weights at all is better described by the reader of weights.
+    let Some(json) = json else {
+        weights::parse(bytes)?;
+        bail!("they carry no `{MAPPER_KEY}`: they were not written by this program's training");
+    };
+    serde_json::from_str(json).with_context(|| format!("`{MAPPER_KEY}` is {json}"))
+}
+
+#[cfg(test)]
+mod tests;

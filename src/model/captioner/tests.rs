@@ -1,0 +1,244 @@
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::*;
+use crate::model::clip::ImageEncoder;
+use crate::model::init::Init;
+use crate::model::mapper::{AmhtInit, MapperKind};
+use crate::model::search::Method;
+use crate::model::tokenizer::{train_bpe, train_characters};
+use crate::progress::Silent;
+use crate::{picture, shared};
+
+const KINDS: [(&str, MapperKind); 3] =
+    [("mlp", MapperKind::Mlp), ("transformer", MapperKind::Transformer), ("amht", MapperKind::Amht)];
+
+/// The file that training would write.
+fn trained(config: &MapperConfig, tensors: &BTreeMap<String, Tensor>) -> Vec<u8> {
+    let metadata = HashMap::from([(MAPPER_KEY.to_owned(), serde_json::to_string(config).unwrap())]);
+    ::safetensors::serialize(tensors, Some(metadata)).unwrap()
+}
+
+fn folder(name: &str, names: &[&str]) -> Option<Bundle> {
+    let folder = shared::path(&format!("golden/models/{name}"))?;
+    let read = |name: &&str| ((*name).to_owned(), std::fs::read(folder.join(name)).unwrap());
+    Some(Bundle { files: names.iter().map(read).collect(), name: name.to_owned() })
+}
+
+fn golden(name: &str) -> Option<PathBuf> {
+    shared::path(&format!("golden/models/{name}"))
+}
+
+/// The golden captioner of one mapper kind.
+fn golden_captioner(kind: &str, normalize: bool) -> Option<Captioner> {
+    let gpt2 = folder("gpt2_tiny", &["config.json", "model.safetensors", "tokenizer.json"])?;
+    let tensors = weights::parse(&std::fs::read(golden(&format!("mappers/{kind}.safetensors"))?).unwrap()).unwrap();
+    let tensors = tensors.into_iter().map(|(name, tensor)| (format!("{MAPPER_PREFIX}{name}"), tensor)).collect();
+    let kind = KINDS.iter().find(|(name, _)| *name == kind).unwrap().1;
+    let config = MapperConfig {
+        kind,
+        clip_dim: 48,
+        prefix_length: 5,
+        clip_length: 5,
+        width: 64,
+        layers: 3,
+        heads: 4,
+        init: AmhtInit::Original,
+        normalize,
+    };
+    Some(Captioner::load(&trained(&config, &tensors), &gpt2, Language::En).unwrap())
+}
+
+fn ids(value: &Value) -> Vec<u32> {
+    value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
+}
+
+fn flat(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn same(name: &str, got: &Caption, wanted: &[u32], log_prob: &Value, text: &Value) {
+    assert_eq!(got.ids, wanted, "{name}");
+    let log_prob = log_prob.as_f64().unwrap();
+    assert!((got.log_prob - log_prob).abs() < 1e-4 * wanted.len() as f64, "{name}: {} {log_prob}", got.log_prob);
+    let text: String = text.as_str().unwrap().chars().filter(|c| *c != '\u{fffd}').collect();
+    let line = text.replace(|c: char| c.is_control(), " ");
+    assert_eq!(got.text, line.trim(), "{name}");
+}
+
+/// The original's settings: stop at full stops only.
+fn compat(method: Method) -> DecodeConfig {
+    DecodeConfig { method, max_tokens: 20, end_token: false, stop_ids: vec![13, 259], ..DecodeConfig::default() }
+}
+
+/// Expected captions: golden/models/decode, made with PyTorch and transformers.
+#[test]
+fn captions_agree_with_the_references() {
+    let Some(decode) = golden("decode") else { return };
+    let expected: Value = serde_json::from_slice(&std::fs::read(decode.join("expected.json")).unwrap()).unwrap();
+    let vectors = weights::parse(&std::fs::read(decode.join("clip_vectors.safetensors")).unwrap()).unwrap();
+    for (kind, _) in KINDS {
+        let captioner = golden_captioner(kind, false).unwrap();
+        let run = |config: &DecodeConfig| captioner.caption(&flat(&vectors[kind]), 48, config, 3, &Silent).unwrap();
+        let cases = expected["mappers"][kind]["cases"].as_array().unwrap();
+        let (greedy, clipcap) = (run(&compat(Method::Greedy)), run(&compat(Method::BeamClipcap)));
+        let beam = DecodeConfig { max_tokens: 20, ..DecodeConfig::default() };
+        let single = run(&beam);
+        let multi = run(&DecodeConfig { stop_texts: vec![".".into(), " .".into()], ..beam });
+        for (at, case) in cases.iter().enumerate() {
+            let wanted = &case["greedy"];
+            same("greedy", &greedy[at], &ids(&wanted["ids"]), &wanted["sum_logprob"], &wanted["text"]);
+            let wanted = &case["beam_original"]["beams"][0];
+            same("beam_original", &clipcap[at], &ids(&wanted["ids"]), &wanted["sum_logprob"], &wanted["text"]);
+            for (name, got) in [("eos_single", &single[at]), ("eos_multi", &multi[at])] {
+                let wanted = &case["beam_modern"][name];
+                let best = ids(&wanted["sequences"][0]);
+                let sum = wanted["scores"][0].as_f64().unwrap() * best.len() as f64;
+                same(name, got, &best, &sum.into(), &wanted["texts"][0]);
+            }
+        }
+    }
+}
+
+/// All hypotheses, not only the best one, and all bits of the search: golden/models/decode.
+#[test]
+fn all_beams_agree_with_the_references() {
+    let Some(decode) = golden("decode") else { return };
+    let expected: Value = serde_json::from_slice(&std::fs::read(decode.join("expected.json")).unwrap()).unwrap();
+    let vectors = weights::parse(&std::fs::read(decode.join("clip_vectors.safetensors")).unwrap()).unwrap();
+    for (kind, _) in KINDS {
+        let captioner = golden_captioner(kind, false).unwrap();
+        let prefix = captioner.prefixes(&flat(&vectors[kind]), 48).unwrap();
+        let config = compat(Method::BeamClipcap);
+        let found = search(&captioner.gpt2, &prefix, &config, &[13, 259].into()).unwrap();
+        for (found, case) in found.iter().zip(expected["mappers"][kind]["cases"].as_array().unwrap()) {
+            for (found, wanted) in found.iter().zip(case["beam_original"]["beams"].as_array().unwrap()) {
+                assert_eq!(found.ids, ids(&wanted["ids"]), "{kind}");
+                assert_eq!(found.stopped, wanted["stopped"].as_bool().unwrap());
+                assert!((found.log_prob - wanted["sum_logprob"].as_f64().unwrap()).abs() < 2e-4);
+            }
+        }
+    }
+}
+
+/// From image files to captions: golden/models/decode, `pipeline`.
+#[test]
+fn pictures_are_captioned_as_by_the_references() {
+    let Some(clip) = folder("clip_tiny", &["config.json", "preprocessor_config.json", "model.safetensors"]) else {
+        return;
+    };
+    let encoder = ImageEncoder::load(&clip).unwrap();
+    let expected = std::fs::read(golden("decode").unwrap().join("expected.json")).unwrap();
+    let expected: Value = serde_json::from_slice(&expected).unwrap();
+    for row in expected["pipeline"].as_array().unwrap() {
+        let file = row["image"].as_str().unwrap().replace(".jpg", ".decoded.png");
+        let image = std::fs::read(golden("images").unwrap().join(file)).unwrap();
+        let vector = encoder.embed(&[picture::decode(&image).unwrap()]).unwrap();
+        let normalize = row["normalise_clip"].as_bool().unwrap();
+        let captioner = golden_captioner(row["mapper"].as_str().unwrap(), normalize).unwrap();
+        let got = captioner.caption(&vector, 48, &compat(Method::Greedy), 1, &Silent).unwrap();
+        same("pipeline", &got[0], &ids(&row["ids"]), &row["sum_logprob"], &row["text"]);
+    }
+}
+
+const CONFIG: MapperConfig = MapperConfig {
+    kind: MapperKind::Amht,
+    clip_dim: 6,
+    prefix_length: 3,
+    clip_length: 2,
+    width: 16,
+    layers: 1,
+    heads: 2,
+    init: AmhtInit::Original,
+    normalize: false,
+};
+
+fn made_gpt2(vocab: Vec<u8>, seed: u64) -> Bundle {
+    let config =
+        Gpt2Config { n_embd: 16, n_head: 2, n_layer: 1, n_positions: 20, vocab_size: 300, ..Gpt2Config::default() };
+    let mut bundle = Gpt2::init(config, seed).unwrap().to_bundle("made").unwrap();
+    bundle.files.insert("tokenizer.json".to_owned(), vocab);
+    bundle
+}
+
+fn made_tensors() -> BTreeMap<String, Tensor> {
+    let mapper = Mapper::init(&CONFIG, 1).unwrap();
+    let tensors = mapper.parameters().into_iter();
+    tensors.map(|(name, var)| (format!("{MAPPER_PREFIX}{name}"), var.as_tensor().clone())).collect()
+}
+
+fn vectors() -> Vec<f32> {
+    flat(&Init::Normal(3.0).tensor(2, "vectors", (7, 6)).unwrap())
+}
+
+#[test]
+fn the_batch_changes_nothing_and_text_is_one_line() {
+    let vocabularies = [train_bpe(["a b c"], 257).unwrap(), train_characters(["\u{6709}\u{6811}a"]).unwrap()];
+    for (vocab, language) in vocabularies.into_iter().zip([Language::En, Language::Zh]) {
+        let captioner = Captioner::load(&trained(&CONFIG, &made_tensors()), &made_gpt2(vocab, 3), language).unwrap();
+        for method in [Method::Greedy, Method::Beam, Method::BeamClipcap] {
+            let config = DecodeConfig { method, width: 3, max_tokens: 18, ..DecodeConfig::default() };
+            let run = |batch| captioner.caption(&vectors(), 6, &config, batch, &Silent).unwrap();
+            let together = run(7);
+            assert_eq!(together.len(), 7);
+            assert_eq!(run(1), together, "{method:?}");
+            assert_eq!(run(3), together, "{method:?}");
+            for caption in &together {
+                assert!(!caption.text.contains(|c: char| c.is_control() || c == '\u{fffd}'), "{caption:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_fine_tuned_language_model_takes_the_place_of_the_other() {
+    let vocab = train_bpe(["a b c"], 257).unwrap();
+    let tuned = Gpt2::load(&made_gpt2(vocab.clone(), 4)).unwrap();
+    let mut tensors = made_tensors();
+    tensors
+        .extend(tuned.parameters().into_iter().map(|(n, var)| (format!("{GPT_PREFIX}{n}"), var.as_tensor().clone())));
+    let run = |tensors: &BTreeMap<String, Tensor>, seed| {
+        let gpt2 = made_gpt2(vocab.clone(), seed);
+        let captioner = Captioner::load(&trained(&CONFIG, tensors), &gpt2, Language::En).unwrap();
+        let config = DecodeConfig { max_tokens: 6, ..DecodeConfig::default() };
+        captioner.caption(&vectors(), 6, &config, 2, &Silent).unwrap()
+    };
+    assert_eq!(run(&tensors, 3), run(&made_tensors(), 4));
+    assert_ne!(run(&tensors, 3), run(&made_tensors(), 3));
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let good = trained(&CONFIG, &made_tensors());
+    let gpt2 = made_gpt2(train_bpe(["a b c"], 257).unwrap(), 3);
+    let mut foreign = made_tensors();
+    foreign.insert("other.weight".to_owned(), foreign[&format!("{MAPPER_PREFIX}prefix_const")].clone());
+    let narrow = MapperConfig { width: 8, ..CONFIG };
+    let narrow_tensors = Mapper::init(&narrow, 1).unwrap().parameters().into_iter();
+    let narrow_tensors =
+        narrow_tensors.map(|(n, var)| (format!("{MAPPER_PREFIX}{n}"), var.as_tensor().clone())).collect();
+    let rows = [
+        ("no settings", ::safetensors::serialize(&made_tensors(), None).unwrap(), "carry no `rsic.mapper`"),
+        ("a web page", b"<html>".to_vec(), "web page"),
+        ("cut", good[..good.len() - 5].to_vec(), "cut short"),
+        ("a stranger", trained(&CONFIG, &foreign), "`other.weight` belongs neither"),
+        ("other sizes", trained(&narrow, &made_tensors()), "misshapen: "),
+        ("another model", trained(&narrow, &narrow_tensors), "width of 8, the language model has 16"),
+    ];
+    for (name, bytes, wanted) in rows {
+        let error = format!("{:#}", Captioner::load(&bytes, &gpt2, Language::En).unwrap_err());
+        assert!(error.contains(wanted), "{name}: {error}");
+    }
+    let captioner = Captioner::load(&good, &gpt2, Language::En).unwrap();
+    let run = |config: DecodeConfig, dim, batch| {
+        captioner.caption(&vectors(), dim, &config, batch, &Silent).unwrap_err().to_string()
+    };
+    let short = DecodeConfig { max_tokens: 5, ..DecodeConfig::default() };
+    assert!(run(DecodeConfig::default(), 6, 1).contains("max_tokens is 67, but the language model has room for 18"));
+    assert!(run(short.clone(), 7, 1).contains("vectors of 6 numbers, these have 7"));
+    assert!(run(short.clone(), 6, 0).contains("at least one image"));
+    assert!(run(DecodeConfig { stop_ids: vec![300], ..short.clone() }, 6, 1).contains("stop id 300"));
+    assert!(run(DecodeConfig { stop_texts: vec!["a b".into()], ..short }, 6, 1).contains("is 3 tokens, not one"));
+}
