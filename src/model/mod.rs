@@ -7,6 +7,7 @@ pub mod init;
 pub mod kernel;
 pub mod mapper;
 pub mod ops;
+pub mod scratch;
 pub mod search;
 pub mod tokenizer;
 pub mod weights;

@@ -1,0 +1,1 @@
+//! Small lessons on made-up pictures.

@@ -1,0 +1,125 @@
+//! The trained image encoder in use.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::encoder::{Encoder, check_shapes};
+use super::views::{Album, Light, View};
+use crate::model::ops::{Grad, Stored, matmul};
+use crate::model::weights::{Weights, load};
+use crate::model::Bundle;
+use crate::picture::Picture;
+
+/// What config.json calls this kind of model.
+pub(super) const MODEL_TYPE: &str = "rsic_scratch_clip";
+/// The name of the projection's tensor.
+pub(super) const PROJECTION: &str = "vision.projection.weight";
+/// Pictures that go through the network together; their vectors do not depend on it.
+const TOGETHER: usize = 16;
+
+/// config.json: the structure of the network and how it wants its pictures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct VisionConfig {
+    pub(super) model_type: String,
+    /// Side in pixels.
+    pub(super) image_size: usize,
+    /// Channels per stage.
+    pub(super) channels: Vec<usize>,
+    /// Residual blocks per stage.
+    pub(super) blocks: usize,
+    /// Size of the vectors.
+    pub(super) projection_dim: usize,
+    /// How many symmetries of each picture are averaged over.
+    pub(super) views: usize,
+    /// Subtracted from the samples of each channel.
+    pub(super) image_mean: [f32; 3],
+    /// What they are divided by then.
+    pub(super) image_std: [f32; 3],
+}
+
+/// The image half of a pair trained by [`pretrain_clip`](super::pretrain_clip).
+pub struct ScratchVision {
+    config: VisionConfig,
+    encoder: Encoder,
+    weights: Weights,
+}
+
+impl ScratchVision {
+    /// Reads `config.json` and `model.safetensors`.
+    ///
+    /// Fails if the model is of another kind or the tensors do not fit its configuration.
+    pub fn load(bundle: &Bundle) -> Result<Self> {
+        let context = || format!("cannot read `config.json` of model {}", bundle.name);
+        let config: VisionConfig = serde_json::from_slice(bundle.file("config.json")?).with_context(context)?;
+        let kind = &config.model_type;
+        ensure!(kind == MODEL_TYPE, "model {} has model_type `{kind}`, not `{MODEL_TYPE}`", bundle.name);
+        let weights = load(bundle)?;
+        let what = || format!("the weights of model {} do not fit its `config.json`", bundle.name);
+        Self::new(config, weights).with_context(what)
+    }
+
+    fn new(config: VisionConfig, weights: Weights) -> Result<Self> {
+        ensure!(!config.channels.is_empty() && config.image_size > 0, "channels and image_size must not be empty");
+        ensure!([1, 2, 4, 8].contains(&config.views), "views must be 1, 2, 4 or 8, not {}", config.views);
+        let encoder = Encoder::new(&config.channels, config.blocks);
+        let mut expected = encoder.init(0)?;
+        expected.extend(encoder.init_moments()?);
+        let projection = Tensor::zeros((encoder.features, config.projection_dim), candle_core::DType::F32, &Device::Cpu)?;
+        expected.insert(PROJECTION.to_owned(), projection);
+        check_shapes(&weights, &expected)?;
+        Ok(Self { config, encoder, weights })
+    }
+
+    /// The size of a vector.
+    pub fn dim(&self) -> usize {
+        self.config.projection_dim
+    }
+
+    /// One vector per picture, `f32[pictures, dim]` row by row, not scaled to length 1.
+    ///
+    /// A picture of any size is scaled so that its shorter side fits, and cut to the middle square. The bits of a row do not depend on the
+    /// other pictures.
+    pub fn embed(&self, pictures: &[Picture]) -> Result<Vec<f32>> {
+        let config = &self.config;
+        let light = Light { mean: config.image_mean, std: config.image_std };
+        let mut rows = Vec::with_capacity(pictures.len() * self.dim());
+        for some in pictures.chunks(TOGETHER) {
+            let album = Album::new(some, config.image_size);
+            let features = view_features(&self.encoder, &self.weights, &album, &light, config.views)?;
+            let projection = &self.weights[PROJECTION];
+            let vectors = matmul(&features, projection, Stored::InOut, Grad::InputOnly)?;
+            rows.extend(vectors.flatten_all()?.to_vec1::<f32>()?);
+        }
+        Ok(rows)
+    }
+}
+
+/// The features of all pictures of an album, averaged over `views` symmetries: `f32[pictures, features]`.
+pub(super) fn view_features(
+    encoder: &Encoder,
+    weights: &BTreeMap<String, Tensor>,
+    album: &Album,
+    light: &Light,
+    views: usize,
+) -> Result<Tensor> {
+    let (count, size) = (album.pictures.len(), album.size);
+    let mut sum: Option<Tensor> = None;
+    for symmetry in 0..views {
+        let view = View::whole(size, symmetry);
+        let mut x = vec![0.0_f32; count * size * size * 3];
+        for (picture, out) in x.chunks_exact_mut(size * size * 3).enumerate() {
+            album.look(picture, light, &view, out);
+        }
+        let x = Tensor::from_vec(x, (count, size, size, 3), &Device::Cpu)?;
+        let features = encoder.features(weights, &x)?;
+        sum = Some(match sum {
+            Some(sum) => (sum + features)?,
+            None => features,
+        });
+    }
+    let sum = sum.context("at least one view is needed")?;
+    Ok((sum / views as f64)?)
+}
