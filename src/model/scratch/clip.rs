@@ -8,17 +8,17 @@ use candle_core::{Device, Tensor, Var};
 use super::config::learning_rate;
 use super::encoder::Encoder;
 use super::loss::{contrast, term_loss};
+use super::optimizer::AdamW;
 use super::state::{self, State};
 use super::terms::Vocabulary;
 use super::views::{Album, Light, View};
 use super::vision::{MODEL_TYPE, PROJECTION, VisionConfig, view_features};
 use super::{EpochLoss, PairData, Pretrained, ScratchClipConfig};
 use crate::language::Language;
-use super::optimizer::AdamW;
+use crate::model::Bundle;
 use crate::model::init::{Init, Rng};
 use crate::model::ops::{Grad, Stored, gelu, linear, matmul};
 use crate::model::weights::Weights;
-use crate::model::Bundle;
 use crate::progress::{Checkpoint, Interrupted, Progress};
 
 /// Trains an image encoder and a text encoder from scratch; the bundle holds the image encoder.
@@ -202,7 +202,14 @@ impl<'a> Lesson<'a> {
         Ok(f64::from(loss.to_scalar::<f32>()?))
     }
 
-    fn loss(&self, weights: &Weights, features: &Tensor, bags: &Tensor, data: &Data, batch: &[usize]) -> Result<Tensor> {
+    fn loss(
+        &self,
+        weights: &Weights,
+        features: &Tensor,
+        bags: &Tensor,
+        data: &Data,
+        batch: &[usize],
+    ) -> Result<Tensor> {
         let product = |x: &Tensor, name: &str| matmul(x, &weights[name], Stored::InOut, Grad::Both);
         let affine = |x: &Tensor, weight: &str, bias: &str| {
             linear(x, &weights[weight], Some(&weights[bias]), Stored::InOut, Grad::Both)

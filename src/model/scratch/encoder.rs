@@ -42,8 +42,11 @@ impl Encoder {
         let mut steps = Vec::new();
         let mut inputs = 3;
         for (stage, &outputs) in channels.iter().enumerate() {
-            let layer = |part: &str, inputs, stride| {
-                Layer { name: format!("vision.stage{stage}.{part}"), inputs, outputs, stride }
+            let layer = |part: &str, inputs, stride| Layer {
+                name: format!("vision.stage{stage}.{part}"),
+                inputs,
+                outputs,
+                stride,
             };
             steps.push(Step::Down(layer("down", inputs, 2)));
             for block in 0..if stage == 0 { 0 } else { blocks } {

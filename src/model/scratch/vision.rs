@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::encoder::{Encoder, check_shapes};
 use super::views::{Album, Light, View};
+use crate::model::Bundle;
 use crate::model::ops::{Grad, Stored, matmul};
 use crate::model::weights::{Weights, load};
-use crate::model::Bundle;
 use crate::picture::Picture;
 
 /// What config.json calls this kind of model.
@@ -67,7 +67,8 @@ impl ScratchVision {
         let encoder = Encoder::new(&config.channels, config.blocks);
         let mut expected = encoder.init(0)?;
         expected.extend(encoder.init_moments()?);
-        let projection = Tensor::zeros((encoder.features, config.projection_dim), candle_core::DType::F32, &Device::Cpu)?;
+        let projection =
+            Tensor::zeros((encoder.features, config.projection_dim), candle_core::DType::F32, &Device::Cpu)?;
         expected.insert(PROJECTION.to_owned(), projection);
         check_shapes(&weights, &expected)?;
         Ok(Self { config, encoder, weights })
