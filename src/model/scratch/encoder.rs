@@ -16,6 +16,7 @@ use crate::model::weights::Weights;
 const MOMENTUM: f64 = 0.1;
 
 /// One convolution with its normalisation.
+#[derive(Clone, Debug)]
 struct Layer {
     name: String,
     inputs: usize,
@@ -24,12 +25,14 @@ struct Layer {
 }
 
 /// The layers in order; a pair is a residual block.
+#[derive(Clone, Debug)]
 enum Step {
     Down(Layer),
     Block(Layer, Layer),
 }
 
 /// The structure of an image encoder, without its weights.
+#[derive(Clone, Debug)]
 pub(super) struct Encoder {
     steps: Vec<Step>,
     /// Size of the pooled features.

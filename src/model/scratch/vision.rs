@@ -41,6 +41,7 @@ pub(super) struct VisionConfig {
 }
 
 /// The image half of a pair trained by [`pretrain_clip`](super::pretrain_clip).
+#[derive(Clone, Debug)]
 pub struct ScratchVision {
     config: VisionConfig,
     encoder: Encoder,
