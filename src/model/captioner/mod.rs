@@ -61,9 +61,10 @@ impl Captioner {
         }
         let mapper = Mapper::from_tensors(&config, mapper).context(what)?;
         let tokenizer = CaptionTokenizer::load(gpt2, language)?;
-        let gpt2 = match tuned.is_empty() {
-            true => Gpt2::load(gpt2)?,
-            false => Gpt2::from_weights(Gpt2Config::load(gpt2)?, &format!("{} (fine-tuned)", gpt2.name), tuned)?,
+        let gpt2 = if tuned.is_empty() {
+            Gpt2::load(gpt2)?
+        } else {
+            Gpt2::from_weights(Gpt2Config::load(gpt2)?, &format!("{} (fine-tuned)", gpt2.name), tuned)?
         };
         Self::new(&mapper, gpt2, tokenizer)
     }

@@ -35,7 +35,7 @@ impl Default for TowerConfig {
 impl TowerConfig {
     /// The function inside the feed-forward layers.
     ///
-    /// Taking GELU for QuickGELU gives wrong vectors without any error, so an unknown name is refused.
+    /// Taking GELU for `QuickGELU` gives wrong vectors without any error, so an unknown name is refused.
     pub(super) fn activation(&self) -> Result<Activation> {
         Ok(match self.hidden_act.as_str() {
             "quick_gelu" => Activation::QuickGelu,

@@ -1,4 +1,4 @@
-//! What a network wants to see: preprocessor_config.json.
+//! What a network wants to see: `preprocessor_config.json`.
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -6,9 +6,9 @@ use serde_json::Value;
 use crate::model::Bundle;
 use crate::picture::{CropRule, Picture, center_crop, resize_bicubic, shortest_side, square, to_chw};
 
-/// The mean and deviation of OpenAI CLIP's training pictures.
+/// The mean and deviation of `OpenAI` CLIP's training pictures.
 const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
-const STD: [f32; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
+const STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 /// PIL's number for bicubic interpolation.
 const BICUBIC: u64 = 3;
 
@@ -35,7 +35,7 @@ pub struct InputSpec {
 }
 
 impl InputSpec {
-    /// Reads preprocessor_config.json, in its old form (`"size": 224`) or the new one; without that file, OpenAI
+    /// Reads `preprocessor_config.json`, in its old form (`"size": 224`) or the new one; without that file, `OpenAI`
     /// CLIP's settings for pictures of `image_size` pixels.
     pub(super) fn load(bundle: &Bundle, image_size: usize) -> Result<Self> {
         let name = "preprocessor_config.json";

@@ -55,10 +55,10 @@ impl Norm {
 /// One layer.
 #[derive(Clone, Debug)]
 struct Layer {
-    layer_norm1: Norm,
+    norm1: Norm,
     qkv_proj: Linear,
     out_proj: Linear,
-    layer_norm2: Norm,
+    norm2: Norm,
     fc1: Linear,
     fc2: Linear,
 }
@@ -83,8 +83,8 @@ impl Tower {
             layers.push(Layer {
                 qkv_proj,
                 out_proj: square("out")?,
-                layer_norm1: Norm::take(tensors, &name("layer_norm1"), config)?,
-                layer_norm2: Norm::take(tensors, &name("layer_norm2"), config)?,
+                norm1: Norm::take(tensors, &name("layer_norm1"), config)?,
+                norm2: Norm::take(tensors, &name("layer_norm2"), config)?,
                 fc1: Linear::take(tensors, &name("mlp.fc1"), d, inner)?,
                 fc2: Linear::take(tensors, &name("mlp.fc2"), inner, d)?,
             });
@@ -96,9 +96,9 @@ impl Tower {
     pub(super) fn forward(&self, x: Tensor, masking: &Masking) -> Result<Tensor> {
         let mut x = x;
         for layer in &self.layers {
-            let qkv = layer.qkv_proj.apply(&layer.layer_norm1.apply(&x)?)?;
+            let qkv = layer.qkv_proj.apply(&layer.norm1.apply(&x)?)?;
             x = (x + layer.out_proj.apply(&attention_qkv(&qkv, self.heads, masking.clone())?)?)?;
-            let inner = activate(&layer.fc1.apply(&layer.layer_norm2.apply(&x)?)?, self.activation)?;
+            let inner = activate(&layer.fc1.apply(&layer.norm2.apply(&x)?)?, self.activation)?;
             x = (x + layer.fc2.apply(&inner)?)?;
         }
         Ok(x)

@@ -9,7 +9,7 @@ use super::{Hypothesis, Limits, Next, Rule};
 /// The pool of one image, best first.
 pub(super) struct Pool {
     limits: Limits,
-    pool: Vec<Hypothesis>,
+    beams: Vec<Hypothesis>,
     steps: usize,
 }
 
@@ -17,14 +17,14 @@ impl Pool {
     pub(super) fn new(limits: Limits) -> Self {
         // The empty sequence: its first continuations fill the pool.
         let empty = Hypothesis { ids: Vec::new(), log_prob: 0.0, stopped: false };
-        Self { limits, pool: vec![empty], steps: 0 }
+        Self { limits, beams: vec![empty], steps: 0 }
     }
 
     /// Every continuation that could be kept: a finished sequence offers itself, a live one its best tokens.
     fn candidates(&self, rows: &[Row<'_>]) -> Vec<Candidate> {
         let mut rows = rows.iter();
         let mut candidates = Vec::new();
-        for (parent, beam) in self.pool.iter().enumerate() {
+        for (parent, beam) in self.beams.iter().enumerate() {
             let sum = beam.log_prob;
             if beam.stopped {
                 candidates.push(Candidate { score: mean(beam), sum, parent, token: 0 });
@@ -52,7 +52,7 @@ fn mean(beam: &Hypothesis) -> f64 {
 impl Rule for Pool {
     fn advance(&mut self, rows: &[Row<'_>]) -> Vec<Next> {
         self.steps += 1;
-        let live = self.pool.iter().scan(0, |row, beam| {
+        let live = self.beams.iter().scan(0, |row, beam| {
             let mine = *row;
             *row += usize::from(!beam.stopped);
             Some(mine)
@@ -60,7 +60,7 @@ impl Rule for Pool {
         let row_of: Vec<usize> = live.collect();
         let (mut pool, mut next) = (Vec::new(), Vec::new());
         for candidate in self.candidates(rows) {
-            let mut beam = self.pool[candidate.parent].clone();
+            let mut beam = self.beams[candidate.parent].clone();
             if !beam.stopped {
                 beam.ids.push(candidate.token);
                 beam.log_prob = candidate.sum;
@@ -71,12 +71,12 @@ impl Rule for Pool {
             }
             pool.push(beam);
         }
-        self.pool = pool;
+        self.beams = pool;
         if self.steps == self.limits.max_tokens { Vec::new() } else { next }
     }
 
     fn finish(mut self) -> Vec<Hypothesis> {
-        self.pool.sort_by(|a, b| mean(b).total_cmp(&mean(a)));
-        self.pool
+        self.beams.sort_by(|a, b| mean(b).total_cmp(&mean(a)));
+        self.beams
     }
 }

@@ -11,9 +11,9 @@ impl Toy {
     fn row(&self, image: u32, history: &[u32]) -> Vec<f32> {
         let mut seed = blake3::Hasher::new();
         seed.update(&image.to_le_bytes());
-        history.iter().for_each(|id| {
+        for id in history {
             seed.update(&id.to_le_bytes());
-        });
+        }
         let mut bytes = vec![0; self.vocab];
         seed.finalize_xof().fill(&mut bytes);
         bytes.into_iter().map(|byte| f32::from(byte) / 64.0).collect()
@@ -124,6 +124,21 @@ fn a_wide_beam_finds_the_best_sequence() {
     }
 }
 
+/// A model whose weights are damaged.
+struct Broken;
+impl Decoder for Broken {
+    type State = ();
+    fn start(&self, _: &Tensor) -> Result<((), Logits)> {
+        Ok(((), Logits::new(vec![0.0, f32::NAN, 1.0], 3)))
+    }
+    fn step(&self, (): &mut (), _: &[u32]) -> Result<Logits> {
+        unreachable!("the first prediction fails")
+    }
+    fn select(&self, (): &mut (), _: &[usize]) -> Result<()> {
+        Ok(())
+    }
+}
+
 #[test]
 fn impossible_settings_and_damaged_models_are_refused() {
     let toy = Toy { vocab: 4 };
@@ -131,19 +146,6 @@ fn impossible_settings_and_damaged_models_are_refused() {
     assert!(run(&config(Method::Beam, 0, 4)).contains("at least 1"));
     assert!(run(&config(Method::Greedy, 1, 0)).contains("at least 1"));
 
-    struct Broken;
-    impl Decoder for Broken {
-        type State = ();
-        fn start(&self, _: &Tensor) -> Result<((), Logits)> {
-            Ok(((), Logits::new(vec![0.0, f32::NAN, 1.0], 3)))
-        }
-        fn step(&self, (): &mut (), _: &[u32]) -> Result<Logits> {
-            unreachable!("the first prediction fails")
-        }
-        fn select(&self, (): &mut (), _: &[usize]) -> Result<()> {
-            Ok(())
-        }
-    }
     for method in METHODS {
         let error = search(&Broken, &images(&[0]), &config(method, 2, 4), &BTreeSet::new()).unwrap_err();
         assert!(error.to_string().contains("NaN"), "{method:?}: {error}");

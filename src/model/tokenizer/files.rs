@@ -96,7 +96,7 @@ fn byte_level(vocab: Value, merges: &str) -> Result<Value> {
 
 /// BERT's file: one token per line, its id the line number from 0.
 ///
-/// Options of tokenizer_config.json: `do_lower_case` (default true), `strip_accents` (default: as lower case),
+/// Options of `tokenizer_config.json`: `do_lower_case` (default true), `strip_accents` (default: as lower case),
 /// `tokenize_chinese_chars` (default true).
 fn word_piece(vocab: &str, options: &Value) -> Value {
     let lines = vocab.strip_suffix('\n').unwrap_or(vocab).split('\n').map(|line| line.trim_end_matches('\r'));

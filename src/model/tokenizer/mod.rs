@@ -106,7 +106,7 @@ impl CaptionTokenizer {
             Kind::Bytes => special(&inner),
         };
         silent.insert(eos);
-        Ok(Self { kind, language, bos, eos, silent, size, inner })
+        Ok(Self { inner, kind, language, bos, eos, silent, size })
     }
 
     /// The tokens of a caption, with the end token appended and no token before it.

@@ -24,7 +24,7 @@ fn ids(value: &Value) -> Vec<u32> {
     value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
 }
 
-/// Expected ids and texts: transformers' `GPT2Tokenizer` on golden/models/gpt2_tiny.
+/// Expected ids and texts: transformers' `GPT2Tokenizer` on `golden/models/gpt2_tiny`.
 #[test]
 fn byte_level_vocabularies_agree_with_transformers() {
     let folder = "golden/models/gpt2_tiny";
@@ -46,7 +46,7 @@ fn byte_level_vocabularies_agree_with_transformers() {
     }
 }
 
-/// Expected ids and texts: transformers' `BertTokenizer` on golden/models/gpt2_zh_tiny.
+/// Expected ids and texts: transformers' `BertTokenizer` on `golden/models/gpt2_zh_tiny`.
 #[test]
 fn bert_vocabularies_agree_with_transformers() {
     let folder = "golden/models/gpt2_zh_tiny";
@@ -127,9 +127,10 @@ fn a_character_vocabulary_knows_no_blanks() {
 
 #[test]
 fn what_does_not_fit_is_refused() {
+    type Files<'a> = &'a [(&'a str, &'a [u8])];
     let json = train_bpe(CORPUS, 260).unwrap();
     let unigram = br#"{"version": "1.0", "model": {"type": "Unigram", "vocab": []}}"#;
-    let rows: [(&str, &[(&str, &[u8])], &str); 5] = [
+    let rows: [(&str, Files, &str); 5] = [
         ("no files", &[("config.json", b"{}")], "no vocabulary"),
         (
             "foreign end",
