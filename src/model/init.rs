@@ -205,7 +205,8 @@ mod tests {
             (mean, x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / x.len() as f64)
         };
         // Expected: the textbook mean and variance; 0.774 is the variance of a normal cut at two deviations.
-        let rows: [(&str, &mut dyn FnMut(&mut Rng) -> f32, f64, f64); 4] = [
+        type Row<'a> = (&'static str, &'a mut dyn FnMut(&mut Rng) -> f32, f64, f64);
+        let rows: [Row; 4] = [
             ("uniform", &mut |r| r.uniform(-1.0, 1.0), 0.0, 1.0 / 3.0),
             ("normal", &mut |r| r.normal(), 0.0, 1.0),
             ("truncated", &mut |r| r.truncated_normal(), 0.0, 0.774),

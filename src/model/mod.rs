@@ -1,5 +1,6 @@
 //! Networks, on candle alone: no paths, no tables; weights arrive and leave as bytes.
 
+pub mod adamw;
 pub mod captioner;
 pub mod clip;
 pub mod gpt2;
@@ -10,6 +11,7 @@ pub mod ops;
 pub mod scratch;
 pub mod search;
 pub mod tokenizer;
+pub mod train;
 pub mod weights;
 
 use std::collections::BTreeMap;

@@ -146,6 +146,7 @@ pub(super) fn gemm_with(isa: Isa, threads: usize, a: Mat, b: Mat, c: MatMut, sta
 }
 
 /// Cuts the result into rectangles: whole panels of columns, and as few cuts between rows as keep all threads busy.
+#[expect(clippy::needless_pass_by_value, reason = "the rows of the result live as long as the view's memory")]
 fn split(isa: Isa, threads: usize, c: MatMut<'_>) -> Vec<Task<'_>> {
     let (tall, wide) = isa.tile();
     let panels = c.columns.div_ceil(wide);

@@ -6,6 +6,26 @@ use super::dispatched;
 use super::math::{erf, exp, sigmoid, tanh};
 
 const LANES: usize = 16;
+
+/// The numbers of one step of `AdamW` that all weights share.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// What gradients are multiplied by first.
+    pub gradient: f32,
+    /// How much of the mean of the gradients, and of the mean of their squares, stays.
+    pub betas: [f32; 2],
+    /// What is added of the new: 1 minus those, rounded only here.
+    pub fresh: [f32; 2],
+    /// The learning rate divided by the first mean's missing weight.
+    pub first: f32,
+    /// 1 divided by the second mean's missing weight.
+    pub second: f32,
+    /// Added to the root of the second mean.
+    pub eps: f32,
+    /// What decay leaves of a weight.
+    pub keep: f32,
+}
+
 /// `sqrt(2 / pi)` and the cubic factor of the tanh form of GELU.
 const GELU_SCALE: f32 = 0.797_884_6;
 const GELU_CUBE: f32 = 0.044_715;
@@ -113,6 +133,24 @@ dispatched! {
         }
     }
 
+    /// One step of `AdamW` on some weights `p` with gradients `g` and moments `m` and `v`; see [`Step`].
+    pub fn adamw(p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], step: Step) {
+        for (((p, &g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
+            let g = g * step.gradient;
+            *m = step.betas[0].mul_add(*m, step.fresh[0] * g);
+            *v = step.betas[1].mul_add(*v, step.fresh[1] * (g * g));
+            let move_by = *m / ((*v * step.second).sqrt() + step.eps);
+            *p = step.first.mul_add(-move_by, *p * step.keep);
+        }
+    }
+
+    /// Limits every element to `-bound..=bound`.
+    pub fn clamp(x: &mut [f32], bound: f32) {
+        for x in x {
+            *x = if *x > bound { bound } else if *x < -bound { -bound } else { *x };
+        }
+    }
+
     /// Multiplies a row by one number.
     pub fn scale(x: &mut [f32], factor: f32) {
         for x in x {
@@ -137,6 +175,18 @@ dispatched! {
         let mean = in_lanes2(p, g, |sum, p, g| p.mul_add(g, sum));
         for (g, &p) in g.iter_mut().zip(p) {
             *g = (*g - mean) * p * factor;
+        }
+    }
+
+    /// The softmax of a row, times `factor`.
+    pub fn softmax_times(x: &[f32], factor: f32, out: &mut [f32]) {
+        let top = largest(x);
+        for (out, &x) in out.iter_mut().zip(x) {
+            *out = exp(x - top);
+        }
+        let rate = factor / in_lanes(out, |sum, x| sum + x);
+        for out in out {
+            *out *= rate;
         }
     }
 

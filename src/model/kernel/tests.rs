@@ -37,7 +37,8 @@ fn every_element_is_one_chain_for_all_shapes_strides_threads_and_instruction_set
         let rows_of_bias: Vec<f32> = (0..m * n).map(|i| bias[i % n]).collect();
         let lefts = [Mat::new(&a, m, k), Mat::new(&a_t, k, m).t()];
         let rights = [Mat::new(&b, k, n), Mat::new(&b_t, n, k).t()];
-        let starts = [(Start::Zero, vec![0.0; m * n]), (Start::Keep, kept.clone()), (Start::Bias(&bias), rows_of_bias)];
+        let starts =
+            [(Start::Zero, vec![0.0; m * n]), (Start::Keep, kept.clone()), (Start::Bias(&bias), rows_of_bias)];
         for (start, first) in &starts {
             let expected = bits(&chain(&a, &b, (m, k, n), first));
             for isa in Isa::available() {
@@ -58,7 +59,7 @@ fn every_element_is_one_chain_for_all_shapes_strides_threads_and_instruction_set
 #[test]
 fn what_lies_between_the_rows_of_a_result_is_left_alone() {
     let (a, b) = (numbers(1, 6), numbers(2, 8));
-    let mut c = vec![7.0; 3 * 9];
+    let mut c = [7.0; 3 * 9];
     gemm(Mat::new(&a, 3, 2), Mat::new(&b, 2, 4), MatMut::strided(&mut c[2..], 3, 4, 9), Start::Zero);
     for (i, &x) in c.iter().enumerate() {
         let inside = (2..6).contains(&(i % 9));

@@ -12,7 +12,7 @@ pub enum Activation {
     GeluNew,
     /// `x/2 (1 + erf(x / sqrt 2))`.
     Gelu,
-    /// `x / (1 + e^(-1.702 x))`, OpenAI CLIP's.
+    /// `x / (1 + e^(-1.702 x))`, CLIP's.
     QuickGelu,
     /// `max(x, 0)`.
     Relu,

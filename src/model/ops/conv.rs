@@ -175,8 +175,8 @@ impl CustomOp2 for Conv {
         let grad = grad.contiguous()?;
         let size = self.size(x.shape(), w.shape())?;
         let g = values(&grad)?;
-        let dx = x.track_op().then(|| tensor(self.input_gradient(size, &*values(w)?, &g), x.shape())).transpose()?;
-        let dw = w.track_op().then(|| tensor(self.weight_gradient(size, &*values(x)?, &g), w.shape())).transpose()?;
+        let dx = x.track_op().then(|| tensor(self.input_gradient(size, &values(w)?, &g), x.shape())).transpose()?;
+        let dw = w.track_op().then(|| tensor(self.weight_gradient(size, &values(x)?, &g), w.shape())).transpose()?;
         Ok((dx, dw))
     }
 }

@@ -16,7 +16,7 @@ pub enum Stored {
 
 impl Stored {
     /// The weight as a matrix from inputs to outputs.
-    fn view<'a>(self, weight: &'a [f32], inputs: usize, outputs: usize) -> Mat<'a> {
+    fn view(self, weight: &[f32], inputs: usize, outputs: usize) -> Mat<'_> {
         match self {
             Self::InOut => Mat::new(weight, inputs, outputs),
             Self::OutIn => Mat::new(weight, outputs, inputs).t(),

@@ -5,6 +5,7 @@
 //! threads work. All tensors are `f32` on the CPU; a non-contiguous argument is copied first, except in attention, which reads strides.
 
 mod activation;
+mod assemble;
 mod attention;
 mod conv;
 mod embedding;
@@ -19,6 +20,7 @@ use candle_core::{CpuStorage, Device, Layout, Result, Shape, Storage, StorageRef
 use rayon::prelude::*;
 
 pub use activation::{Activation, activate, gelu, gelu_new, quick_gelu, relu, sigmoid, tanh};
+pub use assemble::assemble;
 pub use attention::{Masking, attention, attention_kv, attention_qkv};
 pub use conv::{Conv, conv2d};
 pub use embedding::embedding;

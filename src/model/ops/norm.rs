@@ -32,7 +32,9 @@ impl LayerNorm {
         };
         let blocks: Vec<_> = x.par_chunks(BLOCK * width).zip(g.par_chunks(BLOCK * width)).map(block).collect();
         let mut total = vec![0.0; 2 * width];
-        blocks.iter().for_each(|block| rows::add_to(&mut total, block));
+        for block in &blocks {
+            rows::add_to(&mut total, block);
+        }
         total
     }
 }

@@ -61,13 +61,15 @@ fn gradients_agree_with_central_differences() {
         check("matmul", &[x.clone(), w.clone()], |a| matmul(&a[0], &a[1], stored, Grad::Both));
         check("linear", &[x.clone(), w, random(3, 4)], |a| linear(&a[0], &a[1], Some(&a[2]), stored, Grad::Both));
     }
+    let parts = [random(11, (2, 2, 3)), random(12, (3, 4, 3))];
+    check("assemble", &parts, |a| assemble(&a[0], &a[1], &[1, 1, 0]));
     let heads = [x.clone(), random(9, (2, 3, 3)), random(10, (2, 3))];
     check("matmul_heads", &heads, |a| matmul_heads(&a[0], &a[1], &a[2]));
     let norm = [x.clone(), random(4, 6), random(5, 6)];
     check("layer_norm", &norm, |a| layer_norm(&a[0], &a[1], &a[2], 1e-5, Grad::Both));
     let smooth = [Activation::GeluNew, Activation::Gelu, Activation::QuickGelu, Activation::Tanh, Activation::Sigmoid];
     for activation in smooth {
-        check(&format!("{activation:?}"), &[x.clone()], |a| activate(&a[0], activation));
+        check(&format!("{activation:?}"), std::slice::from_ref(&x), |a| activate(&a[0], activation));
     }
     // Away from zero, where relu has no derivative.
     let steps = tensor((0..20).map(|i| (i as f32 - 9.5) * 0.3).collect(), (4, 5)).unwrap();
