@@ -2,6 +2,7 @@
 
 mod config;
 mod input;
+mod openclip;
 mod text;
 mod tower;
 mod vision;
@@ -10,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::Bundle;
+use super::scratch::ScratchVision;
 use crate::picture::Picture;
 
 pub use input::{InputSpec, Scale};
@@ -21,6 +23,8 @@ pub use vision::ClipVision;
 pub enum ImageEncoder {
     /// A published CLIP, or one fine-tuned from it.
     Clip(Box<ClipVision>),
+    /// One that was trained here.
+    Scratch(Box<ScratchVision>),
 }
 
 impl ImageEncoder {
@@ -30,6 +34,7 @@ impl ImageEncoder {
         let json: Value = serde_json::from_slice(bundle.file("config.json")?).with_context(what)?;
         match json["model_type"].as_str() {
             Some("clip" | "clip_vision_model") => Ok(Self::Clip(Box::new(ClipVision::load(bundle)?))),
+            Some("rsic_scratch_clip") => Ok(Self::Scratch(Box::new(ScratchVision::load(bundle)?))),
             Some(other) => bail!("model {} is of type `{other}`, not an image encoder: use a CLIP model", bundle.name),
             None => bail!("config.json of model {} has no `model_type`: is it a CLIP model?", bundle.name),
         }
@@ -39,6 +44,7 @@ impl ImageEncoder {
     pub fn dim(&self) -> usize {
         match self {
             Self::Clip(clip) => clip.dim(),
+            Self::Scratch(scratch) => scratch.dim(),
         }
     }
 
@@ -48,6 +54,7 @@ impl ImageEncoder {
     pub fn embed(&self, pictures: &[Picture]) -> Result<Vec<f32>> {
         match self {
             Self::Clip(clip) => clip.embed(pictures),
+            Self::Scratch(scratch) => scratch.embed(pictures),
         }
     }
 }

@@ -40,8 +40,8 @@ fn golden(folder: &str) -> Option<(Bundle, Weights, Value)> {
 fn vectors_agree_with_transformers() {
     for folder in ["golden/models/clip_tiny", "golden/models/clip_tiny_gelu"] {
         let Some((bundle, tensors, expected)) = golden(folder) else { return };
-        let ImageEncoder::Clip(clip) = ImageEncoder::load(&bundle).unwrap();
-        assert_eq!(clip.dim(), 48);
+        let clip = ClipVision::load(&bundle).unwrap();
+        assert_eq!((clip.dim(), ImageEncoder::load(&bundle).unwrap().dim()), (48, 48));
         let images = shared::path("golden/models/images").unwrap();
         let mut wanted = Vec::new();
         let mut pictures = Vec::new();
@@ -81,6 +81,60 @@ fn texts_agree_with_transformers() {
         let ids: Vec<Vec<u32>> = source["text_rows"].as_array().unwrap().iter().map(row).collect();
         close(folder, &text.embed(&ids).unwrap(), &flat(&tensors["text_embeds"]));
     }
+}
+
+/// The names that `OpenCLIP` gives to the tensors of a `CLIPModel`.
+fn openclip_names(weights: &Weights) -> Weights {
+    let mut out = Weights::new();
+    for (name, tensor) in weights {
+        let (side, rest) = match name.split_once("_model.") {
+            Some(("vision", rest)) => ("visual.", rest),
+            Some((_, rest)) => ("", rest),
+            None => ("", name.as_str()),
+        };
+        let words = [
+            ("embeddings.patch_embedding.", "conv1."),
+            ("embeddings.class_embedding", "class_embedding"),
+            ("embeddings.position_embedding.weight", "positional_embedding"),
+            ("embeddings.token_embedding", "token_embedding"),
+            ("pre_layrnorm", "ln_pre"),
+            ("post_layernorm", "ln_post"),
+            ("final_layer_norm", "ln_final"),
+            ("encoder.layers", "transformer.resblocks"),
+            ("layer_norm", "ln_"),
+            ("self_attn", "attn"),
+            ("mlp.fc1", "mlp.c_fc"),
+            ("mlp.fc2", "mlp.c_proj"),
+        ];
+        let new = words.iter().fold(rest.to_owned(), |rest, (from, to)| rest.replace(from, to));
+        let new = format!("{side}{new}");
+        if let Some((stem, kind)) = new.split_once("q_proj.") {
+            let other = |part: &str| weights[&name.replace("q_proj", part)].clone();
+            let joined = Tensor::cat(&[tensor.clone(), other("k_proj"), other("v_proj")], 0).unwrap();
+            out.insert(format!("{stem}in_proj_{kind}"), joined);
+        } else if let Some(projection) = name.strip_suffix("_projection.weight") {
+            let new = if projection == "visual" { "visual.proj" } else { "text_projection" };
+            out.insert(new.to_owned(), tensor.t().unwrap().contiguous().unwrap());
+        } else if !(new.contains("k_proj") || new.contains("v_proj") || new.ends_with("position_ids")) {
+            out.insert(new, tensor.clone());
+        }
+    }
+    out
+}
+
+#[test]
+fn openclip_checkpoints_are_the_same_models() {
+    let Some((bundle, ..)) = golden("golden/models/clip_tiny") else { return };
+    let mut renamed = bundle.clone();
+    let weights = openclip_names(&weights::load(&bundle).unwrap());
+    assert!(weights.contains_key("visual.transformer.resblocks.0.attn.in_proj_bias"));
+    let wrapped: Weights = weights.into_iter().map(|(name, tensor)| (format!("module.{name}"), tensor)).collect();
+    renamed.files.insert("model.safetensors".to_owned(), ::safetensors::serialize(&wrapped, None).unwrap());
+    let vectors = |bundle| ClipVision::load(bundle).unwrap().embed(&pictures()).unwrap();
+    assert_eq!(vectors(&renamed), vectors(&bundle));
+    let ids = [vec![398, 5, 6, 399]];
+    let texts = |bundle| ClipText::load(bundle).unwrap().embed(&ids).unwrap();
+    assert_eq!(texts(&renamed), texts(&bundle));
 }
 
 /// A tiny model of our own: 20 pixels, so that patches of 8 do not cover the picture.
@@ -183,7 +237,7 @@ fn sizes_are_understood_in_all_their_forms() {
     for (name, content, wanted) in rows {
         let mut bundle = small("gelu");
         bundle.files.insert("preprocessor_config.json".to_owned(), content.to_string().into_bytes());
-        let ImageEncoder::Clip(clip) = ImageEncoder::load(&bundle).unwrap();
+        let clip = ClipVision::load(&bundle).unwrap();
         assert_eq!(clip.input_spec().scale, wanted, "{name}");
         assert_eq!(clip.input_spec().apply(&pictures()[1]).len(), 3 * 20 * 20, "{name}");
     }

@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use candle_core::{Device, Tensor};
 
 use super::config::TextConfig;
+use super::openclip;
 use super::tower::{Norm, Tower};
 use crate::model::Bundle;
 use crate::model::ops::{Grad, Masking, Stored, embedding, matmul, values};
@@ -27,9 +28,10 @@ impl ClipText {
     /// Reads the text half of a `CLIPModel`; the vision tower's tensors are passed over.
     pub fn load(bundle: &Bundle) -> Result<Self> {
         let config = TextConfig::load(bundle)?;
-        let mut tensors = Tensors::new(&bundle.name, weights::load(bundle)?);
-        let foreign = |name: &str| name.starts_with("vision_") || name.starts_with("visual_") || name == "logit_scale";
-        tensors.ignore(|name| foreign(name) || name.ends_with("position_ids"));
+        let mut tensors = Tensors::new(&bundle.name, openclip::renamed(weights::load(bundle)?)?);
+        let foreign =
+            |name: &str| name.starts_with("vision_") || name.starts_with("visual_") || name.starts_with("logit_");
+        tensors.ignore(|name| foreign(name) || name.ends_with("position_ids") || name == "attn_mask");
         let d = config.tower.hidden_size;
         let table = |name: &str| format!("text_model.embeddings.{name}_embedding.weight");
         let token_embedding = tensors.take(&table("token"), &[config.vocab_size, d])?;

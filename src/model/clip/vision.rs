@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::config::VisionConfig;
 use super::input::InputSpec;
+use super::openclip;
 use super::tower::{Norm, Tower};
 use crate::model::Bundle;
 use crate::model::ops::{Grad, Masking, Stored, matmul, tensor, values};
@@ -34,8 +35,13 @@ impl ClipVision {
     pub fn load(bundle: &Bundle) -> Result<Self> {
         let config = VisionConfig::load(bundle)?;
         let input = InputSpec::load(bundle, config.image_size)?;
-        let mut tensors = Tensors::new(&bundle.name, weights::load(bundle)?);
-        tensors.ignore(|name| name.starts_with("text_") || name == "logit_scale" || name.ends_with("position_ids"));
+        let mut tensors = Tensors::new(&bundle.name, openclip::renamed(weights::load(bundle)?)?);
+        tensors.ignore(|name| {
+            name.starts_with("text_")
+                || name.starts_with("logit_")
+                || name == "attn_mask"
+                || name.ends_with("position_ids")
+        });
         let (d, patch) = (config.tower.hidden_size, config.patch_size);
         let embeddings = "vision_model.embeddings";
         let vision = Self {

@@ -178,3 +178,4 @@ fn is_buffer(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests;
+
