@@ -218,3 +218,72 @@ impl Parameters<'_> {
         dx
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Var;
+
+    use super::*;
+    use crate::model::init::Init;
+
+    /// A number that depends on every output differently.
+    fn loss(x: &Tensor, affine: &Tensor, shortcut: Option<&Tensor>) -> Tensor {
+        let statistics = batch_statistics(x).unwrap().0;
+        let y = normalise(x, affine, &statistics, shortcut).unwrap();
+        let weights = Init::Uniform(1.0).tensor(4, "loss", y.shape()).unwrap();
+        (y * weights).unwrap().sum_all().unwrap()
+    }
+
+    /// Moves every element a little both ways and compares the slope with the gradient.
+    fn check(what: &str, var: &Var, gradient: &Tensor, loss: impl Fn() -> f32) {
+        const STEP: f32 = 1e-2;
+        let start = var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let gradient = gradient.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        for (i, &expected) in gradient.iter().enumerate() {
+            let mut at = |step: f32| {
+                let mut moved = start.clone();
+                moved[i] += step;
+                var.set(&tensor(moved, var.shape()).unwrap()).unwrap();
+                loss()
+            };
+            let slope = (at(STEP) - at(-STEP)) / (2.0 * STEP);
+            // One element in many changes its sign within the step.
+            assert!((slope - expected).abs() < 0.04, "{what}[{i}]: slope {slope}, gradient {expected}");
+        }
+        var.set(&tensor(start, var.shape()).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn gradients_are_slopes() {
+        let draw = |name: &str, shape: &[usize]| Var::from_tensor(&Init::Normal(1.0).tensor(1, name, shape).unwrap());
+        let (x, shortcut) = (draw("x", &[2, 3, 2, 5]).unwrap(), draw("shortcut", &[2, 3, 2, 5]).unwrap());
+        let affine = draw("affine", &[2, 5]).unwrap();
+        for with in [None, Some(shortcut.as_tensor())] {
+            let gradients = loss(&x, &affine, with).backward().unwrap();
+            let now = || loss(&x, &affine, with).to_scalar::<f32>().unwrap();
+            check("x", &x, gradients.get(&x).unwrap(), now);
+            check("affine", &affine, gradients.get(&affine).unwrap(), now);
+            if with.is_some() {
+                check("shortcut", &shortcut, gradients.get(&shortcut).unwrap(), now);
+            }
+        }
+    }
+
+    #[test]
+    fn a_normalised_channel_has_mean_0_and_variance_1() {
+        let x = tensor(vec![1.0, 10.0, 2.0, 20.0, 3.0, 60.0], (3, 2)).unwrap();
+        let (statistics, moments) = batch_statistics(&x).unwrap();
+        // By hand: means 2 and 30; variances 2/3 and (400 + 100 + 900) / 3.
+        let expected = tensor(vec![2.0, 30.0, 2.0 / 3.0, 1400.0 / 3.0], (2, 2)).unwrap();
+        let error = (moments - expected).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+        assert!(error < 1e-4, "{error}");
+        // Shifted by 5 so that ReLU cuts nothing.
+        let affine = tensor(vec![1.0, 1.0, 5.0, 5.0], (2, 2)).unwrap();
+        let y = normalise(&x, &affine, &statistics, None).unwrap();
+        let (_, moments) = batch_statistics(&y).unwrap();
+        let moments = moments.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        for (got, expected) in moments.iter().zip([5.0, 5.0, 1.0, 1.0]) {
+            assert!((got - expected).abs() < 1e-4, "{moments:?}");
+        }
+    }
+}
