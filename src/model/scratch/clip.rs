@@ -8,7 +8,7 @@ use candle_core::{Device, Tensor, Var};
 use super::config::learning_rate;
 use super::encoder::Encoder;
 use super::loss::{contrast, term_loss};
-use super::optimizer::AdamW;
+use super::optimizer::Optimizer;
 use super::state::{self, State};
 use super::terms::Vocabulary;
 use super::views::{Album, Light, View};
@@ -19,6 +19,7 @@ use crate::model::Bundle;
 use crate::model::init::{Init, Rng};
 use crate::model::ops::{Grad, Stored, gelu, linear, matmul};
 use crate::model::weights::Weights;
+use crate::picture::Picture;
 use crate::progress::{Checkpoint, Interrupted, Progress};
 
 /// Trains an image encoder and a text encoder from scratch; the bundle holds the image encoder.
@@ -36,10 +37,9 @@ pub fn pretrain_clip(
     progress: &dyn Progress,
 ) -> Result<Pretrained> {
     config.check().context("settings of the model learned from scratch")?;
-    check_examples(&train, "training")?;
-    check_examples(&val, "validation")?;
-    ensure!(train.images.len() >= 2, "learning from scratch needs at least 2 training pictures");
-    let mut lesson = Lesson::new(config, train, val, language)?;
+    let (train, val) = (captioned(&train, "training")?, captioned(&val, "validation")?);
+    ensure!(train.0.len() >= 2, "learning from scratch needs at least 2 training pictures with captions");
+    let mut lesson = Lesson::new(config, &train, &val, language)?;
     if let Some(bytes) = checkpoint.load()? {
         lesson.restore(State::from_bytes(&bytes)?)?;
     }
@@ -50,12 +50,15 @@ pub fn pretrain_clip(
     lesson.finish()
 }
 
-fn check_examples(examples: &PairData, which: &str) -> Result<()> {
-    let (pictures, captions) = (examples.images.len(), examples.captions.len());
-    ensure!(pictures == captions, "{pictures} {which} pictures but captions of {captions}");
-    let bare = examples.captions.iter().position(Vec::is_empty);
-    ensure!(bare.is_none(), "{which} picture {} has no captions", bare.unwrap_or_default());
-    Ok(())
+/// Pictures and the captions of each, at least one.
+type Captioned<'a> = (Vec<&'a Picture>, Vec<&'a [String]>);
+
+/// The pictures that have captions, with them.
+fn captioned<'a>(data: &PairData<'a>, which: &str) -> Result<Captioned<'a>> {
+    let (pictures, captions) = (data.images.len(), data.captions.len());
+    ensure!(pictures == captions, "{pictures} {which} pictures but the captions of {captions}");
+    let pairs = data.images.iter().zip(data.captions).filter(|(_, captions)| !captions.is_empty());
+    Ok(pairs.map(|(picture, captions)| (picture, captions.as_slice())).unzip())
 }
 
 /// Pictures and what is known of their captions.
@@ -70,12 +73,12 @@ struct Data {
 }
 
 impl Data {
-    fn new(examples: PairData, size: usize, vocabulary: &Vocabulary) -> Self {
-        let bag = |captions: &Vec<String>| captions.iter().map(|caption| vocabulary.ids(caption)).collect();
-        let shares: Vec<Vec<f32>> = examples.captions.iter().map(|captions| vocabulary.shares(captions)).collect();
+    fn new((pictures, captions): &Captioned, size: usize, vocabulary: &Vocabulary) -> Self {
+        let bag = |captions: &&[String]| captions.iter().map(|caption| vocabulary.ids(caption)).collect();
+        let shares: Vec<Vec<f32>> = captions.iter().map(|captions| vocabulary.shares(captions)).collect();
         Self {
-            album: Album::new(examples.images, size),
-            bags: examples.captions.iter().map(bag).collect(),
+            album: Album::new(pictures.iter().copied(), size),
+            bags: captions.iter().map(bag).collect(),
             directions: shares.iter().map(|shares| vocabulary.direction(shares)).collect(),
             shares,
         }
@@ -123,13 +126,13 @@ struct Lesson<'a> {
     light: Light,
     variables: BTreeMap<String, Var>,
     moments: Weights,
-    optimizer: AdamW,
+    optimizer: Optimizer,
     history: Vec<EpochLoss>,
 }
 
 impl<'a> Lesson<'a> {
-    fn new(config: &'a ScratchClipConfig, train: PairData, val: PairData, language: Language) -> Result<Self> {
-        let vocabulary = Vocabulary::new(train.captions, language, config.min_pictures);
+    fn new(config: &'a ScratchClipConfig, train: &Captioned, val: &Captioned, language: Language) -> Result<Self> {
+        let vocabulary = Vocabulary::new(&train.1, language, config.min_pictures);
         ensure!(
             vocabulary.len() > 0,
             "no term occurs with {} training pictures: lower min_pictures or give more captions",
@@ -142,7 +145,7 @@ impl<'a> Lesson<'a> {
             moments: encoder.init_moments()?,
             light: train.album.light(),
             val: Data::new(val, config.image_size, &vocabulary),
-            optimizer: AdamW::new(&variables, config.weight_decay, |name| name.ends_with(".weight")),
+            optimizer: Optimizer::new(&variables, config.weight_decay, |name| name.ends_with(".weight")),
             history: Vec::new(),
             config,
             encoder,

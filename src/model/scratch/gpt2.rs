@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor, Var};
 
 use super::config::learning_rate;
-use super::optimizer::AdamW;
+use super::optimizer::Optimizer;
 use super::state::{self, State};
 use super::{EpochLoss, Pretrained, ScratchGpt2Config};
 use crate::language::Language;
@@ -61,7 +61,7 @@ struct Lesson<'a> {
     val: Documents,
     model: Gpt2,
     variables: BTreeMap<String, Var>,
-    optimizer: AdamW,
+    optimizer: Optimizer,
     history: Vec<EpochLoss>,
 }
 
@@ -97,7 +97,7 @@ impl<'a> Lesson<'a> {
         };
         let model = Gpt2::init(shape, config.seed)?;
         let variables: BTreeMap<String, Var> = model.parameters().into_iter().collect();
-        let optimizer = AdamW::new(&variables, config.weight_decay, decays);
+        let optimizer = Optimizer::new(&variables, config.weight_decay, decays);
         let end = tokenizer.eos();
         Ok(Self { config, tokenizer_json, end, train, val, model, variables, optimizer, history: Vec::new() })
     }

@@ -35,7 +35,7 @@ pub use vision::ScratchVision;
 pub struct PairData<'a> {
     /// Pictures of any size.
     pub images: &'a [Picture],
-    /// The captions of each picture, at least one.
+    /// The captions of each picture; one without captions is passed over.
     pub captions: &'a [Vec<String>],
 }
 

@@ -240,7 +240,7 @@ mod tests {
         let start = var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let gradient = gradient.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         for (i, &expected) in gradient.iter().enumerate() {
-            let mut at = |step: f32| {
+            let at = |step: f32| {
                 let mut moved = start.clone();
                 moved[i] += step;
                 var.set(&tensor(moved, var.shape()).unwrap()).unwrap();

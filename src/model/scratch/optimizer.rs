@@ -1,116 +1,52 @@
-//! AdamW over named variables, one pass per variable.
+//! AdamW with and without weight decay, side by side.
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, anyhow, ensure};
-use candle_core::Var;
+use anyhow::{Result, anyhow};
 use candle_core::backprop::GradStore;
-use rayon::prelude::*;
+use candle_core::{Device, Tensor, Var};
 
-use crate::model::ops::{tensor, values};
+use crate::model::adamw::{AdamW, AdamWConfig, Clip};
 use crate::model::weights::Weights;
 
-/// How much of the averages of gradients and of their squares survives each step.
-const BETAS: (f32, f32) = (0.9, 0.99);
-/// Added to the root of the averaged squares.
-const EPSILON: f32 = 1e-8;
-
-/// One variable and its averages.
-struct Entry {
-    name: String,
-    variable: Var,
-    /// Whether weight decay applies.
-    decays: bool,
-    mean: Vec<f32>,
-    square: Vec<f32>,
+/// Two optimisers that share a learning rate: weight decay is for matrices only.
+pub(super) struct Optimizer {
+    decaying: AdamW,
+    others: AdamW,
 }
 
-/// Adam with decoupled weight decay.
-///
-/// Source: Loshchilov and Hutter, 2019.
-pub(super) struct AdamW {
-    entries: Vec<Entry>,
-    weight_decay: f64,
-    steps: u32,
-}
-
-impl AdamW {
-    /// Starts with averages of zero; weight decay applies to the variables whose names `decays` accepts.
+impl Optimizer {
+    /// Starts afresh; weight decay applies to the variables whose names `decays` accepts.
     pub(super) fn new(variables: &BTreeMap<String, Var>, weight_decay: f64, decays: impl Fn(&str) -> bool) -> Self {
-        let entry = |(name, variable): (&String, &Var)| Entry {
-            name: name.clone(),
-            variable: variable.clone(),
-            decays: decays(name),
-            mean: vec![0.0; variable.elem_count()],
-            square: vec![0.0; variable.elem_count()],
-        };
-        Self { entries: variables.iter().map(entry).collect(), weight_decay, steps: 0 }
+        let named = variables.iter().map(|(name, variable)| (name.clone(), variable.clone()));
+        let (decaying, others) = named.partition(|(name, _)| decays(name));
+        let config = |weight_decay| AdamWConfig { betas: (0.9, 0.99), weight_decay, ..AdamWConfig::default() };
+        Self { decaying: AdamW::new(decaying, config(weight_decay)), others: AdamW::new(others, config(0.0)) }
     }
 
     /// Moves every variable that has a gradient.
     pub(super) fn step(&mut self, gradients: &GradStore, lr: f64) -> Result<()> {
-        self.steps += 1;
-        let unbiased = |beta: f32| 1.0 - f64::from(beta).powi(self.steps as i32);
-        let rates = Rates {
-            step: (lr / unbiased(BETAS.0)) as f32,
-            square: (1.0 / unbiased(BETAS.1)) as f32,
-            keep: (1.0 - lr * self.weight_decay) as f32,
-        };
-        self.entries.par_iter_mut().try_for_each(|entry| entry.step(gradients, &rates))
+        self.decaying.step(gradients, lr, Clip::None)?;
+        self.others.step(gradients, lr, Clip::None)
     }
 
-    /// The averages and the number of steps, as tensors.
+    /// The state of both, as tensors of bytes.
     pub(super) fn state(&self) -> Result<Weights> {
-        let mut state = Weights::new();
-        for entry in &self.entries {
-            let shape = entry.variable.shape();
-            state.insert(format!("mean.{}", entry.name), tensor(entry.mean.clone(), shape)?);
-            state.insert(format!("square.{}", entry.name), tensor(entry.square.clone(), shape)?);
-        }
-        // Exact up to 16 million steps.
-        state.insert("steps".to_owned(), tensor(vec![self.steps as f32], 1)?);
-        Ok(state)
-    }
-
-    /// Goes back to what [`AdamW::state`] gave.
-    pub(super) fn restore(&mut self, state: &Weights) -> Result<()> {
-        let find = |name: &str, length: usize| -> Result<Vec<f32>> {
-            let tensor = state.get(name).ok_or_else(|| anyhow!("the optimiser's saved state lacks `{name}`"))?;
-            let found = tensor.elem_count();
-            ensure!(found == length, "the optimiser's saved `{name}` has {found} numbers, not {length}");
-            Ok(tensor.flatten_all()?.to_vec1()?)
+        let parts = [("decaying", &self.decaying), ("others", &self.others)];
+        let part = |(name, adamw): (&str, &AdamW)| {
+            let bytes = adamw.save()?;
+            let count = bytes.len();
+            Ok((name.to_owned(), Tensor::from_vec(bytes, count, &Device::Cpu)?))
         };
-        for entry in &mut self.entries {
-            entry.mean = find(&format!("mean.{}", entry.name), entry.mean.len())?;
-            entry.square = find(&format!("square.{}", entry.name), entry.square.len())?;
-        }
-        self.steps = find("steps", 1)?[0] as u32;
-        Ok(())
+        parts.into_iter().map(part).collect()
     }
-}
 
-/// What one step multiplies by.
-struct Rates {
-    /// The mean's correction is in the step.
-    step: f32,
-    /// The correction of the squares.
-    square: f32,
-    /// What is left of a decaying weight.
-    keep: f32,
-}
-
-impl Entry {
-    fn step(&mut self, gradients: &GradStore, rates: &Rates) -> Result<()> {
-        let Some(gradient) = gradients.get(&self.variable) else { return Ok(()) };
-        let gradient = gradient.contiguous()?;
-        let keep = if self.decays { rates.keep } else { 1.0 };
-        let mut moved = self.variable.flatten_all()?.to_vec1::<f32>()?;
-        let averages = self.mean.iter_mut().zip(&mut self.square);
-        for ((x, g), (mean, square)) in moved.iter_mut().zip(values(&gradient)?.iter()).zip(averages) {
-            *mean = BETAS.0 * *mean + (1.0 - BETAS.0) * g;
-            *square = BETAS.1 * *square + (1.0 - BETAS.1) * g * g;
-            *x = *x * keep - rates.step * *mean / ((*square * rates.square).sqrt() + EPSILON);
+    /// Goes back to what [`Optimizer::state`] gave.
+    pub(super) fn restore(&mut self, state: &Weights) -> Result<()> {
+        for (name, adamw) in [("decaying", &mut self.decaying), ("others", &mut self.others)] {
+            let bytes = state.get(name).ok_or_else(|| anyhow!("the saved state of training lacks `{name}`"))?;
+            adamw.restore(&bytes.to_vec1::<u8>()?)?;
         }
-        Ok(self.variable.set(&tensor(moved, self.variable.shape())?)?)
+        Ok(())
     }
 }

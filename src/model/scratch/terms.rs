@@ -15,10 +15,11 @@ pub(super) struct Vocabulary {
 
 impl Vocabulary {
     /// The terms that occur in the captions of at least `min_pictures` pictures.
-    pub(super) fn new(captions: &[Vec<String>], language: Language, min_pictures: usize) -> Self {
+    pub(super) fn new(captions: &[impl AsRef<[String]>], language: Language, min_pictures: usize) -> Self {
         let mut counts = BTreeMap::<String, usize>::new();
         for picture in captions {
-            let terms: BTreeSet<String> = picture.iter().flat_map(|caption| terms(caption, language)).collect();
+            let terms: BTreeSet<String> =
+                picture.as_ref().iter().flat_map(|caption| terms(caption, language)).collect();
             for term in terms {
                 *counts.entry(term).or_default() += 1;
             }

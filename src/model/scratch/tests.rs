@@ -71,7 +71,7 @@ fn small_gpt2() -> ScratchGpt2Config {
         layers: 2,
         heads: 2,
         max_offset: 8,
-        epochs: 12,
+        epochs: 30,
         batch: 8,
         lr: 5e-3,
         ..ScratchGpt2Config::default()
@@ -201,7 +201,7 @@ fn thread_counts_and_interruptions_leave_no_trace() {
     assert!(resumed.bundle == one.bundle, "the files differ");
 }
 
-/// The most likely continuation of some tokens, up to the end token, beginning at position `offset`.
+/// The most likely continuation of some tokens, up to the end token.
 fn continued(model: &Gpt2, start: &[u32], end: u32) -> Vec<u32> {
     let mut ids = start.to_vec();
     for _ in 0..30 {
@@ -253,7 +253,7 @@ fn what_cannot_work_is_refused() {
         (ScratchClipConfig { batch: 1, ..base() }, train, "batch must be at least 2"),
         (ScratchClipConfig { min_pictures: 99, ..base() }, train, "lower min_pictures"),
         (base(), none, "at least 2 training pictures"),
-        (base(), fewer, "7 training pictures but captions of 8"),
+        (base(), fewer, "7 training pictures but the captions of 8"),
     ];
     for (config, train, message) in rows {
         let error = pretrain_clip(&config, train, none, Language::En, &mut Forget, &Silent).unwrap_err();
@@ -261,7 +261,7 @@ fn what_cannot_work_is_refused() {
     }
     let config = ScratchGpt2Config { heads: 5, ..small_gpt2() };
     let error = learn_gpt2(&config, Language::En, &mut Forget).unwrap_err();
-    assert!(format!("{error:#}").contains("heads must divide width, 5 by 32"), "{error:#}");
+    assert!(format!("{error:#}").contains("heads must divide width, 32 by 5"), "{error:#}");
     let error = pretrain_gpt2(&small_gpt2(), &[], &[], Language::En, &mut Forget, &Silent).unwrap_err();
     assert!(format!("{error:#}").contains("at least one training caption"), "{error:#}");
 }
@@ -272,7 +272,11 @@ fn a_bundle_of_another_kind_is_refused() {
     let config = String::from_utf8(bundle.file("config.json").unwrap().to_vec()).unwrap();
     for (from, to, message) in [
         ("rsic_scratch_clip", "clip", "has model_type `clip`, not `rsic_scratch_clip`"),
-        ("\"projection_dim\": 16", "\"projection_dim\": 8", "`vision.projection.weight` has shape [32, 16], not [32, 8]"),
+        (
+            "\"projection_dim\": 16",
+            "\"projection_dim\": 8",
+            "`vision.projection.weight` has shape [32, 16], not [32, 8]",
+        ),
     ] {
         bundle.files.insert("config.json".to_owned(), config.replace(from, to).into_bytes());
         let error = ScratchVision::load(&bundle).unwrap_err();

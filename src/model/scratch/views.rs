@@ -35,9 +35,9 @@ pub(super) struct View {
 
 impl Album {
     /// Scales each picture's shorter side to `size` and keeps the middle square.
-    pub(super) fn new(pictures: &[Picture], size: usize) -> Self {
-        let scale = |picture: &Picture| square(picture, size as u32, CropRule::Floor).rgb;
-        Self { size, pictures: pictures.iter().map(scale).collect() }
+    pub(super) fn new<'a>(pictures: impl IntoIterator<Item = &'a Picture>, size: usize) -> Self {
+        let scale = |picture| square(picture, size as u32, CropRule::Floor).rgb;
+        Self { size, pictures: pictures.into_iter().map(scale).collect() }
     }
 
     /// The mean and standard deviation of each channel over all pictures, in samples.
