@@ -1,4 +1,4 @@
-//! Batch normalisation, the addition of a shortcut and ReLU, in one operation.
+//! Batch normalisation, the addition of a shortcut and `ReLU`, in one operation.
 //!
 //! While learning, each channel is normalised by its mean and variance over the batch; afterwards by the running
 //! averages of these, so that an embedding does not depend on its batch.
@@ -126,7 +126,7 @@ impl CustomOp3 for Normalise {
         let gradient = gradient.contiguous()?;
         let packed = values(parameters)?;
         let (p, xs) = (Parameters::new(&packed), values(x)?);
-        let masked = masked(&values(y)?, &*values(&gradient)?);
+        let masked = masked(&values(y)?, &values(&gradient)?);
         let mut by_affine = p.by_affine(&xs, &masked);
         let by_x = tensor(p.by_input(&xs, &masked, &by_affine), x.shape())?;
         // The dependence on the statistics is part of the gradient by the input.
@@ -164,7 +164,9 @@ impl Normalise {
                 if self.shortcut {
                     y.iter_mut().zip(s).for_each(|(y, s)| *y += s);
                 }
-                y.iter_mut().for_each(|y| *y = y.max(0.0));
+                for y in y {
+                    *y = y.max(0.0);
+                }
             }
         });
         y
@@ -172,7 +174,7 @@ impl Normalise {
 }
 
 impl Parameters<'_> {
-    /// The gradient by scale and shift, one after the other; `dy` is the gradient before ReLU.
+    /// The gradient by scale and shift, one after the other; `dy` is the gradient before `ReLU`.
     fn by_affine(&self, x: &[f32], dy: &[f32]) -> Vec<f32> {
         let channels = self.scale.len();
         let block = ROWS * channels;
@@ -277,7 +279,7 @@ mod tests {
         let expected = tensor(vec![2.0, 30.0, 2.0 / 3.0, 1400.0 / 3.0], (2, 2)).unwrap();
         let error = (moments - expected).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
         assert!(error < 1e-4, "{error}");
-        // Shifted by 5 so that ReLU cuts nothing.
+        // Shifted by 5 so that `ReLU` cuts nothing.
         let affine = tensor(vec![1.0, 1.0, 5.0, 5.0], (2, 2)).unwrap();
         let y = normalise(&x, &affine, &statistics, None).unwrap();
         let (_, moments) = batch_statistics(&y).unwrap();

@@ -1,4 +1,4 @@
-//! AdamW with and without weight decay, side by side.
+//! `AdamW` with and without weight decay, side by side.
 
 use std::collections::BTreeMap;
 
