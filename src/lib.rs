@@ -22,12 +22,12 @@ pub mod model;
 pub mod picture;
 pub mod sample;
 
-// pub mod stage;
+pub mod stage;
 
-// pub mod pipeline;
+pub mod pipeline;
 
-// pub mod command;
-// pub mod ui;
+pub mod command;
+pub mod ui;
 
 #[cfg(test)]
 pub(crate) mod shared;

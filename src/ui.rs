@@ -103,7 +103,10 @@ pub fn state_cell(name: &str) -> Cell {
 /// A table without frames, as wide as it needs to be.
 pub fn table<R: Into<Row>>(header: &[&str], rows: impl IntoIterator<Item = R>) -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header.to_vec());
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(header.to_vec());
     table.add_rows(rows);
     table.trim_fmt()
 }
@@ -137,11 +140,11 @@ impl Bar {
 
 impl Progress for Bar {
     fn begin(&self, what: &str, total: u64, unit: &str) {
-        let template = format!(
-            "{{prefix:.cyan}} {{bar:24}} {{pos}}/{{len}} {unit} {{per_sec}} eta {{eta}} {{msg:.dim}}"
-        );
+        let template =
+            format!("{{prefix:.cyan}} {{bar:24}} {{pos}}/{{len}} {unit} {{per_sec}} eta {{eta}} {{msg:.dim}}");
         let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let fresh = self.bars.add(ProgressBar::new(total).with_style(style).with_prefix(format!("{} {what}", self.name)));
+        let fresh =
+            self.bars.add(ProgressBar::new(total).with_style(style).with_prefix(format!("{} {what}", self.name)));
         fresh.enable_steady_tick(Duration::from_millis(500));
         let old = self.bar.lock().unwrap_or_else(PoisonError::into_inner).replace(fresh);
         if let Some(old) = old {

@@ -77,9 +77,9 @@ fn report(ui: &Ui, workspace: &Workspace, summary: &Summary) -> Result<()> {
         let images = read(workspace, record(workspace, summary, &format!("ingest/{dataset}"))?, "images")?;
         let captions = read(workspace, record(workspace, summary, &format!("caption/{dataset}_amht"))?, "captions")?;
         let pairs = pairs(&images, &captions)?;
-        let right = pairs.iter().filter(|(file, text)| {
-            classes.get(file).is_some_and(|class| sample::names_class(text, language, class))
-        });
+        let right = pairs
+            .iter()
+            .filter(|(file, text)| classes.get(file).is_some_and(|class| sample::names_class(text, language, class)));
         let right = right.count();
         let share = 100.0 * right as f64 / pairs.len().max(1) as f64;
         ui.out(&format!("\n{dataset}: {right} of {} captions ({share:.0} %) name the right class", pairs.len()));
@@ -118,5 +118,7 @@ fn pairs(images: &RecordBatch, captions: &RecordBatch) -> Result<Vec<(String, St
     let name_of: BTreeMap<u32, &str> = ids.map(|(row, id)| (*id, names.value(row))).collect();
     let texts = table::strings(captions, "caption")?;
     let ids = table::u32s(captions, "image_id")?.values().iter().enumerate();
-    Ok(ids.map(|(row, id)| (name_of.get(id).copied().unwrap_or_default().to_owned(), texts.value(row).to_owned())).collect())
+    Ok(ids
+        .map(|(row, id)| (name_of.get(id).copied().unwrap_or_default().to_owned(), texts.value(row).to_owned()))
+        .collect())
 }

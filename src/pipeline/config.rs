@@ -187,7 +187,11 @@ impl Config {
             match self.datasets.get(base) {
                 None => {
                     let hint = near(base, self.datasets.keys().map(String::as_str));
-                    return wrong(&key, format!("`images_of` of dataset `{name}` names `{base}`, which is no dataset"), hint);
+                    return wrong(
+                        &key,
+                        format!("`images_of` of dataset `{name}` names `{base}`, which is no dataset"),
+                        hint,
+                    );
                 }
                 Some(other) if other.images_of.is_some() => {
                     return wrong(
@@ -227,8 +231,7 @@ impl Config {
 }
 
 fn is_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
 }
 
 /// Puts `a.b.c=value` into `table`; the value is TOML, or a string when it is not valid TOML.

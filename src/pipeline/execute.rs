@@ -196,9 +196,8 @@ impl Execution<'_> {
 
     /// Sources whose content went into the key must still have it; else the result belongs to no known input.
     fn sources_unchanged(&self) -> Result<()> {
-        let reads = |input: &super::graph::Input| {
-            matches!(input.from, From::File(_) | From::Folder(_) | From::Model { .. })
-        };
+        let reads =
+            |input: &super::graph::Input| matches!(input.from, From::File(_) | From::Folder(_) | From::Model { .. });
         if !self.spec().inputs.iter().any(reads) {
             return Ok(());
         }

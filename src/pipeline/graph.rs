@@ -244,11 +244,7 @@ impl Builder<'_> {
         self.graph.add(
             name,
             Stage::Embed(self.config.embed.clone()),
-            vec![
-                output("images", ingest, "images", &["digest"]),
-                located(),
-                Input { name: "clip", from: clip },
-            ],
+            vec![output("images", ingest, "images", &["digest"]), located(), Input { name: "clip", from: clip }],
         )
     }
 

@@ -100,13 +100,7 @@ impl<'a> Planner<'a> {
         Ok(Plan { nodes })
     }
 
-    fn one(
-        &self,
-        node: NodeId,
-        before: &[Planned],
-        place: &BTreeMap<NodeId, usize>,
-        forced: bool,
-    ) -> Result<Planned> {
+    fn one(&self, node: NodeId, before: &[Planned], place: &BTreeMap<NodeId, usize>, forced: bool) -> Result<Planned> {
         let spec = &self.workspace.graph.nodes[node];
         let upstream: Vec<&Planned> = spec.upstream().iter().map(|id| &before[place[id]]).collect();
         let names = |wanted: fn(&State) -> bool| -> Vec<String> {
@@ -254,11 +248,7 @@ impl<'a> Planner<'a> {
         })
     }
 
-    fn record<'r>(
-        &self,
-        id: NodeId,
-        records: &dyn Fn(NodeId) -> Option<&'r Record>,
-    ) -> Result<&'r Record, Blocked> {
+    fn record<'r>(&self, id: NodeId, records: &dyn Fn(NodeId) -> Option<&'r Record>) -> Result<&'r Record, Blocked> {
         let missing = || Blocked { why: format!("{} is not built", self.workspace.graph.name(id)), hint: None };
         records(id).ok_or_else(missing)
     }
@@ -269,7 +259,8 @@ impl<'a> Planner<'a> {
         output: &str,
         records: &dyn Fn(NodeId) -> Option<&'r Record>,
     ) -> Result<&'r Output, Blocked> {
-        let lacks = || Blocked { why: format!("{} has no output `{output}`", self.workspace.graph.name(id)), hint: None };
+        let lacks =
+            || Blocked { why: format!("{} has no output `{output}`", self.workspace.graph.name(id)), hint: None };
         self.record(id, records)?.outputs.iter().find(|made| made.name == output).ok_or_else(lacks)
     }
 

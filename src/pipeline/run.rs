@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 
+use super::Workspace;
 use super::execute::{Execution, LostObject};
 use super::graph::NodeId;
 use super::plan::Planner;
 use super::source::Blocked;
-use super::Workspace;
 use crate::cache::{Reason, Record, RunLog};
 use crate::progress::{Interrupted, Progress};
 

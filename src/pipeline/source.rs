@@ -65,7 +65,8 @@ fn file_digest(facts: &StatCache, path: &Path) -> Result<Digest, Blocked> {
 }
 
 fn folder_digest(facts: &StatCache, path: &Path) -> Result<Digest, Blocked> {
-    let unreadable = |error: std::io::Error| Blocked { why: format!("cannot read {}: {error}", path.display()), hint: None };
+    let unreadable =
+        |error: std::io::Error| Blocked { why: format!("cannot read {}: {error}", path.display()), hint: None };
     if !path.is_dir() {
         return Err(missing(path));
     }

@@ -130,7 +130,8 @@ fn captions(ids: &[u32], made: &[Made]) -> Result<RecordBatch> {
 
 /// The seed's file for evaluation: `{"imgid": caption}`, UTF-8 unescaped, indent 4.
 fn eval_file(ids: &[u32], made: &[Made]) -> Result<Vec<u8>> {
-    let pairs: BTreeMap<u32, &str> = ids.iter().copied().zip(made.iter().map(|caption| caption.text.as_str())).collect();
+    let pairs: BTreeMap<u32, &str> =
+        ids.iter().copied().zip(made.iter().map(|caption| caption.text.as_str())).collect();
     let mut bytes = Vec::new();
     let mut serializer = Serializer::with_formatter(&mut bytes, PrettyFormatter::with_indent(b"    "));
     pairs.serialize(&mut serializer).context("cannot write the evaluation file")?;

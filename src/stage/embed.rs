@@ -74,7 +74,11 @@ impl Embed {
             context.progress.advance(batch.len() as u64);
         }
         let mut outcome = Outcome::default();
-        outcome.log.push(format!("{} distinct images: {} embedded, {reused} reused", wanted.len(), wanted.len() - reused));
+        outcome.log.push(format!(
+            "{} distinct images: {} embedded, {reused} reused",
+            wanted.len(),
+            wanted.len() - reused
+        ));
         outcome.table("embeddings", embeddings(&wanted, &known, dim)?);
         Ok(outcome)
     }

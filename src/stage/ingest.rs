@@ -104,7 +104,8 @@ fn look_at_images(folder: &Path, annotations: &Annotations, context: &Context<'_
     }
     if !broken.is_empty() {
         let few: Vec<&str> = broken.iter().take(5).map(String::as_str).collect();
-        let more = if broken.len() > few.len() { format!(" and {} more", broken.len() - few.len()) } else { String::new() };
+        let more =
+            if broken.len() > few.len() { format!(" and {} more", broken.len() - few.len()) } else { String::new() };
         bail!("{} of {} images cannot be read: {}{more}", broken.len(), paths.len(), few.join("; "));
     }
     Ok(all)
@@ -154,9 +155,8 @@ fn sentences_table(annotations: &Annotations) -> Result<RecordBatch> {
 }
 
 fn lint_table(findings: &[Finding]) -> Result<RecordBatch> {
-    let optional = |f: fn(&Finding) -> Option<u32>| -> ArrayRef {
-        Arc::new(findings.iter().map(f).collect::<UInt32Array>())
-    };
+    let optional =
+        |f: fn(&Finding) -> Option<u32>| -> ArrayRef { Arc::new(findings.iter().map(f).collect::<UInt32Array>()) };
     let kinds = findings.iter().map(|finding| FindingKind::name(finding.kind));
     table::make(
         table::lint(),

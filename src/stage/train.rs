@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Context, Inputs, Outcome};
 use crate::language::{Language, Split};
+use crate::model::adamw::Warmup;
 use crate::model::gpt2::Gpt2;
 use crate::model::mapper::{AmhtInit, MapperConfig, MapperKind};
 use crate::model::tokenizer::CaptionTokenizer;
-use crate::model::train::{self, EpochRow, TrainConfig, TrainData, Warmup};
+use crate::model::train::{self, EpochRow, TrainConfig, TrainData};
 use crate::table;
 
 /// History: 1, the first.
@@ -171,7 +172,7 @@ impl Train {
             normalize: self.mapper.normalize,
         };
         let config = self.config();
-        let trained = train::train(&config, &mapper, gpt2, &data, context.checkpoint, context.progress)?;
+        let trained = train::train(&config, &mapper, &gpt2, &data, context.checkpoint, context.progress)?;
         let mut outcome = Outcome::default();
         if let Some(best) = trained.history.iter().find(|row| row.best) {
             outcome.log.push(format!("best epoch {} of {}", best.epoch, trained.history.len()));
@@ -202,8 +203,7 @@ impl Train {
 /// The row of each image's vector in `embeddings`, by image id.
 pub(super) fn vector_rows(images: &RecordBatch, embeddings: &RecordBatch) -> Result<BTreeMap<u32, u32>> {
     let digests = table::strings(embeddings, "digest")?.iter().enumerate();
-    let row_of: BTreeMap<&str, u32> =
-        digests.map(|(row, digest)| (digest.unwrap_or_default(), row as u32)).collect();
+    let row_of: BTreeMap<&str, u32> = digests.map(|(row, digest)| (digest.unwrap_or_default(), row as u32)).collect();
     let names = table::strings(images, "filename")?;
     let ids = table::u32s(images, "image_id")?.values();
     let mut rows = BTreeMap::new();
@@ -257,7 +257,7 @@ fn history(epochs: &[EpochRow]) -> Result<RecordBatch> {
         table::history(),
         vec![
             ints(|row| row.epoch),
-            ints(|row| row.step),
+            ints(|row| row.step as u32),
             reals(|row| row.lr),
             reals(|row| row.train_loss),
             Arc::new(epochs.iter().map(|row| row.val_loss).collect::<Float64Array>()),

@@ -37,8 +37,7 @@ fn every_element_is_one_chain_for_all_shapes_strides_threads_and_instruction_set
         let rows_of_bias: Vec<f32> = (0..m * n).map(|i| bias[i % n]).collect();
         let lefts = [Mat::new(&a, m, k), Mat::new(&a_t, k, m).t()];
         let rights = [Mat::new(&b, k, n), Mat::new(&b_t, n, k).t()];
-        let starts =
-            [(Start::Zero, vec![0.0; m * n]), (Start::Keep, kept.clone()), (Start::Bias(&bias), rows_of_bias)];
+        let starts = [(Start::Zero, vec![0.0; m * n]), (Start::Keep, kept.clone()), (Start::Bias(&bias), rows_of_bias)];
         for (start, first) in &starts {
             let expected = bits(&chain(&a, &b, (m, k, n), first));
             for isa in Isa::available() {
