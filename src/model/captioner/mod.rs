@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use safetensors::SafeTensors;
 
 use super::Bundle;
-use super::gpt2::{Gpt2, Gpt2Config};
+use super::gpt2::{Gpt2, Gpt2Config, Writer};
 use super::mapper::{Mapper, MapperConfig};
 use super::search::{DecodeConfig, Hypothesis, search};
 use super::tokenizer::CaptionTokenizer;
@@ -37,7 +37,7 @@ pub struct Caption {
 #[derive(Clone, Debug)]
 pub struct Captioner {
     mapper: Mapper,
-    gpt2: Gpt2,
+    writer: Writer,
     tokenizer: CaptionTokenizer,
 }
 
@@ -82,7 +82,7 @@ impl Captioner {
             words <= vocab,
             "the tokenizer has {words} tokens, the language model {vocab}: they do not belong together"
         );
-        Ok(Self { mapper: mapper.fold()?, gpt2, tokenizer })
+        Ok(Self { mapper: mapper.fold()?, writer: gpt2.into_writer()?, tokenizer })
     }
 
     /// One caption per vector, in their order.
@@ -108,7 +108,7 @@ impl Captioner {
                 return Err(Interrupted.into());
             }
             let prefix = self.prefixes(vectors, dim)?;
-            for found in search(&self.gpt2, &prefix, config, &stops)? {
+            for found in search(&self.writer, &prefix, config, &stops)? {
                 let best = found.into_iter().next().ok_or_else(|| anyhow!("the search found no caption"))?;
                 captions.push(self.write(best));
             }
@@ -125,7 +125,7 @@ impl Captioner {
         ensure!(vectors.len().is_multiple_of(dim), "{} numbers are not rows of {dim}", vectors.len());
         config.check()?;
         let before = self.mapper.config().prefix_length + usize::from(self.tokenizer.bos().is_some());
-        let room = self.gpt2.max_positions().saturating_sub(before);
+        let room = self.writer.config().n_positions.saturating_sub(before);
         // The last token is predicted, but never read.
         ensure!(
             config.max_tokens <= room + 1,
@@ -142,7 +142,7 @@ impl Captioner {
         let prefix = self.mapper.prefixes(&Tensor::from_slice(vectors, (rows, dim), &Device::Cpu)?)?;
         let Some(bos) = self.tokenizer.bos() else { return Ok(prefix) };
         let bos = Tensor::full(bos, (rows, 1), &Device::Cpu)?;
-        Ok(Tensor::cat(&[prefix, self.gpt2.embed_tokens(&bos, false)?], 1)?)
+        Ok(Tensor::cat(&[prefix, self.writer.embed_tokens(&bos)?], 1)?)
     }
 
     /// Turns tokens into a line of text.

@@ -112,7 +112,7 @@ fn all_beams_agree_with_the_references() {
         let captioner = golden_captioner(kind, false).unwrap();
         let prefix = captioner.prefixes(&flat(&vectors[kind]), 48).unwrap();
         let config = compat(Method::BeamClipcap);
-        let found = search(&captioner.gpt2, &prefix, &config, &[13, 259].into()).unwrap();
+        let found = search(&captioner.writer, &prefix, &config, &[13, 259].into()).unwrap();
         for (found, case) in found.iter().zip(expected["mappers"][kind]["cases"].as_array().unwrap()) {
             for (found, wanted) in found.iter().zip(case["beam_original"]["beams"].as_array().unwrap()) {
                 assert_eq!(found.ids, ids(&wanted["ids"]), "{kind}");

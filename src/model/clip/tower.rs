@@ -1,34 +1,42 @@
 //! The transformer layers that both towers consist of.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use candle_core::Tensor;
 
 use super::config::TowerConfig;
-use crate::model::ops::{Activation, Grad, Masking, Stored, activate, attention_qkv, layer_norm, linear};
+use crate::model::kernel::{Mat, Packed};
+use crate::model::ops::{Activation, Grad, Masking, activate, attention_qkv, layer_norm, linear_packed, values};
 use crate::model::weights::Tensors;
 
-/// A weight, stored `[out, in]`, and its bias.
+/// Packs a weight that is stored `[out, in]`.
+pub(super) fn pack(weight: &Tensor) -> Result<Arc<Packed>> {
+    let (outputs, inputs) = weight.dims2()?;
+    let weight = weight.contiguous()?;
+    Ok(Arc::new(Packed::new(Mat::new(&values(&weight)?, outputs, inputs).t())))
+}
+
+/// A linear layer.
 #[derive(Clone, Debug)]
 struct Linear {
-    weight: Tensor,
+    weight: Arc<Packed>,
     bias: Tensor,
 }
 
 impl Linear {
-    fn take(tensors: &mut Tensors, name: &str, inputs: usize, outputs: usize) -> Result<Self> {
-        let weight = tensors.take(&format!("{name}.weight"), &[outputs, inputs])?;
-        Ok(Self { weight, bias: tensors.take(&format!("{name}.bias"), &[outputs])? })
-    }
-
-    /// Several layers with the same input as one, their outputs side by side.
-    fn joined(layers: &[Self]) -> Result<Self> {
-        let weights: Vec<&Tensor> = layers.iter().map(|layer| &layer.weight).collect();
-        let biases: Vec<&Tensor> = layers.iter().map(|layer| &layer.bias).collect();
-        Ok(Self { weight: Tensor::cat(&weights, 0)?, bias: Tensor::cat(&biases, 0)? })
+    /// Takes some layers with the same input as one, their outputs side by side.
+    fn take(tensors: &mut Tensors, names: &[String], inputs: usize, outputs: usize) -> Result<Self> {
+        let (mut weights, mut biases) = (Vec::new(), Vec::new());
+        for name in names {
+            weights.push(tensors.take(&format!("{name}.weight"), &[outputs, inputs])?);
+            biases.push(tensors.take(&format!("{name}.bias"), &[outputs])?);
+        }
+        Ok(Self { weight: pack(&Tensor::cat(&weights, 0)?)?, bias: Tensor::cat(&biases, 0)? })
     }
 
     fn apply(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(linear(x, &self.weight, Some(&self.bias), Stored::OutIn, Grad::InputOnly)?)
+        Ok(linear_packed(x, &self.weight, Some(&self.bias))?)
     }
 }
 
@@ -78,15 +86,14 @@ impl Tower {
         let mut layers = Vec::new();
         for n in 0..config.num_hidden_layers {
             let name = |part: &str| format!("{prefix}.encoder.layers.{n}.{part}");
-            let mut square = |part: &str| Linear::take(tensors, &name(&format!("self_attn.{part}_proj")), d, d);
-            let qkv_proj = Linear::joined(&[square("q")?, square("k")?, square("v")?])?;
+            let qkv = ["q", "k", "v"].map(|part| name(&format!("self_attn.{part}_proj")));
             layers.push(Layer {
-                qkv_proj,
-                out_proj: square("out")?,
+                qkv_proj: Linear::take(tensors, &qkv, d, d)?,
+                out_proj: Linear::take(tensors, &[name("self_attn.out_proj")], d, d)?,
                 norm1: Norm::take(tensors, &name("layer_norm1"), config)?,
                 norm2: Norm::take(tensors, &name("layer_norm2"), config)?,
-                fc1: Linear::take(tensors, &name("mlp.fc1"), d, inner)?,
-                fc2: Linear::take(tensors, &name("mlp.fc2"), inner, d)?,
+                fc1: Linear::take(tensors, &[name("mlp.fc1")], d, inner)?,
+                fc2: Linear::take(tensors, &[name("mlp.fc2")], inner, d)?,
             });
         }
         Ok(Self { layers, heads: config.num_attention_heads, activation: config.activation()? })

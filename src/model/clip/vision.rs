@@ -1,5 +1,7 @@
 //! The vision tower.
 
+use std::sync::Arc;
+
 use anyhow::{Result, ensure};
 use candle_core::Tensor;
 use rayon::prelude::*;
@@ -7,9 +9,10 @@ use rayon::prelude::*;
 use super::config::VisionConfig;
 use super::input::InputSpec;
 use super::openclip;
-use super::tower::{Norm, Tower};
+use super::tower::{Norm, Tower, pack};
 use crate::model::Bundle;
-use crate::model::ops::{Grad, Masking, Stored, matmul, tensor, values};
+use crate::model::kernel::Packed;
+use crate::model::ops::{Grad, Masking, Stored, linear_packed, matmul, tensor, values};
 use crate::model::weights::{self, Tensors};
 use crate::picture::Picture;
 
@@ -19,8 +22,8 @@ pub struct ClipVision {
     config: VisionConfig,
     input: InputSpec,
     class_embedding: Tensor,
-    /// `[d, 3 * patch * patch]`: the convolution as a matrix.
-    patch_embedding: Tensor,
+    /// The convolution as a matrix from `3 * patch * patch` samples.
+    patch_embedding: Arc<Packed>,
     position_embedding: Tensor,
     pre_layrnorm: Norm,
     tower: Tower,
@@ -46,9 +49,11 @@ impl ClipVision {
         let embeddings = "vision_model.embeddings";
         let vision = Self {
             class_embedding: tensors.take(&format!("{embeddings}.class_embedding"), &[d])?,
-            patch_embedding: tensors
-                .take(&format!("{embeddings}.patch_embedding.weight"), &[d, 3, patch, patch])?
-                .reshape((d, 3 * patch * patch))?,
+            patch_embedding: pack(
+                &tensors
+                    .take(&format!("{embeddings}.patch_embedding.weight"), &[d, 3, patch, patch])?
+                    .reshape((d, 3 * patch * patch))?,
+            )?,
             position_embedding: tensors
                 .take(&format!("{embeddings}.position_embedding.weight"), &[config.grid() * config.grid() + 1, d])?,
             pre_layrnorm: Norm::take(&mut tensors, "vision_model.pre_layrnorm", &config.tower)?,
@@ -99,8 +104,7 @@ impl ClipVision {
         let one = unfolded.len() / count;
         unfolded.par_chunks_mut(one).zip(pixels).for_each(|(out, pixels)| unfold(pixels, side, patch, out));
         let unfolded = tensor(unfolded, (count * patches, 3 * patch * patch))?;
-        let x =
-            matmul(&unfolded, &self.patch_embedding, Stored::OutIn, Grad::InputOnly)?.reshape((count, patches, d))?;
+        let x = linear_packed(&unfolded, &self.patch_embedding, None)?.reshape((count, patches, d))?;
         let class = self.class_embedding.reshape((1, 1, d))?.broadcast_as((count, 1, d))?;
         let x = Tensor::cat(&[class.contiguous()?, x], 1)?.broadcast_add(&self.position_embedding)?;
         self.tower.forward(self.pre_layrnorm.apply(&x)?, &Masking::none())

@@ -7,16 +7,17 @@ mod net;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use candle_core::{Tensor, Var};
 
 use super::Bundle;
 use super::init::Init;
-use super::ops::{Grad, Masking, Stored, attention_qkv, embedding, matmul, values};
+use super::ops::{Grad, Masking, Stored, attention_qkv, matmul, values};
 use super::weights::{self, Tensors, Weights};
 
 pub use cache::Cache;
 pub use config::Gpt2Config;
+pub use decode::Writer;
 use net::Net;
 
 /// What checkpoint names begin with, where they have a prefix at all.
@@ -142,9 +143,7 @@ impl Gpt2 {
 
     /// The embeddings of tokens: `u32[..]` to `f32[.., d]`, without positions.
     pub fn embed_tokens(&self, ids: &Tensor, trainable: bool) -> Result<Tensor> {
-        let flat = ids.flatten_all()?.to_vec1::<u32>()?;
-        let rows = embedding(&self.net(trainable).wte, &flat).context("cannot embed a token")?;
-        Ok(rows.reshape([ids.dims(), &[self.width()]].concat())?)
+        self.net(trainable).embed(ids)
     }
 
     /// What the network makes of input embeddings: `f32[b, t, d]` to `f32[b, t, d]`, after the final norm.
@@ -152,9 +151,8 @@ impl Gpt2 {
     /// Adds the positions 0, 1, ... and attends to the past only. Fails if `t` is above [`Self::max_positions`].
     pub fn hidden(&self, x: &Tensor, trainable: bool) -> Result<Tensor> {
         let net = self.net(trainable);
-        let positions = self.positions(net, 0, x.dim(1)?)?;
         let attend = |_, qkv: &Tensor| Ok(attention_qkv(qkv, self.config.n_head, Masking::causal())?);
-        net.last_norm(&net.layers(x.broadcast_add(&positions)?, attend)?)
+        net.last_norm(&net.layers(net.place(x, 0)?, attend)?)
     }
 
     /// The scores of all tokens before softmax: `f32[n, d]` (from [`Self::hidden`]) to `f32[n, v]`.
@@ -162,12 +160,12 @@ impl Gpt2 {
         Ok(matmul(hidden, &self.net(trainable).wte, Stored::OutIn, Grad::of(trainable))?)
     }
 
-    /// The embeddings of `count` positions from `first` on.
-    fn positions(&self, net: &Net, first: usize, count: usize) -> Result<Tensor> {
-        if first + count > self.max_positions() {
-            bail!("a sequence of {} positions: the model has {}", first + count, self.max_positions());
-        }
-        Ok(net.wpe.narrow(0, first, count)?)
+    /// The model for writing: the same predictions sooner, but no training any more.
+    pub fn into_writer(self) -> Result<Writer> {
+        let Self { config, variables, tracked, frozen } = self;
+        // What is left is then the only owner of each matrix and frees it once it is packed.
+        drop((variables, tracked));
+        Writer::new(config, frozen)
     }
 }
 
@@ -178,4 +176,3 @@ fn is_buffer(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests;
-

@@ -83,7 +83,8 @@ fn the_cache_agrees_with_the_whole_sequence() {
     let gpt2 = Gpt2::load(&bundle(&folder)).unwrap();
     let golden = golden(&folder, "golden.safetensors");
     let tokens = ids(&golden["mixed_ids"]).to_vec2::<u32>().unwrap();
-    let (mut cache, mut predicted) = gpt2.start(&golden["prefix"]).unwrap();
+    let writer = gpt2.into_writer().unwrap();
+    let (mut cache, mut predicted) = writer.start(&golden["prefix"]).unwrap();
     let mut rows = vec![0, 1, 2];
     for at in 0..=6 {
         for (place, &row) in rows.iter().enumerate() {
@@ -96,10 +97,10 @@ fn the_cache_agrees_with_the_whole_sequence() {
         }
         // Rows change places, leave and are doubled on the way.
         let places: &[usize] = [&[2, 0, 1][..], &[0, 1, 2], &[1, 1, 2], &[2, 0], &[1], &[0, 0]][at];
-        gpt2.select(&mut cache, places).unwrap();
+        writer.select(&mut cache, places).unwrap();
         rows = places.iter().map(|&place| rows[place]).collect();
         let next: Vec<u32> = rows.iter().map(|&row| tokens[row][at]).collect();
-        predicted = gpt2.step(&mut cache, &next).unwrap();
+        predicted = writer.step(&mut cache, &next).unwrap();
     }
 }
 
@@ -119,9 +120,10 @@ fn same(name: &str, got: &Hypothesis, wanted: &[u32], score: f64) {
 
 /// Checks all search rules on the prefixes of `cases`.
 fn check_decoding(gpt2: &Gpt2, prefix: &Tensor, cases: &Value, stops: &[u32]) {
+    let writer = gpt2.clone().into_writer().unwrap();
     let run = |method, stops: &[u32]| {
         let config = DecodeConfig { method, max_tokens: 20, ..DecodeConfig::default() };
-        search(gpt2, prefix, &config, &stops.iter().copied().collect()).unwrap()
+        search(&writer, prefix, &config, &stops.iter().copied().collect()).unwrap()
     };
     let (greedy, clipcap) = (run(Method::Greedy, stops), run(Method::BeamClipcap, stops));
     for (case, (greedy, clipcap)) in cases.as_array().unwrap().iter().zip(greedy.iter().zip(&clipcap)) {
@@ -170,13 +172,13 @@ fn decoding_agrees_with_the_references() {
 
 #[test]
 fn the_batch_changes_no_bit() {
-    let gpt2 = small(3);
+    let writer = small(3).into_writer().unwrap();
     let stops = [0, 1, 2].into();
     for method in [Method::Greedy, Method::Beam, Method::BeamClipcap] {
         let config = DecodeConfig { method, width: 3, max_tokens: 12, ..DecodeConfig::default() };
-        let together = search(&gpt2, &prefixes(7), &config, &stops).unwrap();
+        let together = search(&writer, &prefixes(7), &config, &stops).unwrap();
         for (row, together) in together.iter().enumerate() {
-            let alone = search(&gpt2, &prefixes(7).narrow(0, row, 1).unwrap(), &config, &stops).unwrap();
+            let alone = search(&writer, &prefixes(7).narrow(0, row, 1).unwrap(), &config, &stops).unwrap();
             assert_eq!(alone[0], *together, "{method:?}, row {row}");
         }
     }
@@ -186,9 +188,10 @@ fn the_batch_changes_no_bit() {
 fn a_small_cache_agrees_with_the_whole_sequence() {
     let gpt2 = small(4);
     let prefix = prefixes(2);
-    let (mut cache, _) = gpt2.start(&prefix).unwrap();
-    gpt2.step(&mut cache, &[5, 6]).unwrap();
-    let got: Logits = gpt2.step(&mut cache, &[7, 8]).unwrap();
+    let writer = gpt2.clone().into_writer().unwrap();
+    let (mut cache, _) = writer.start(&prefix).unwrap();
+    writer.step(&mut cache, &[5, 6]).unwrap();
+    let got: Logits = writer.step(&mut cache, &[7, 8]).unwrap();
     let text = gpt2.embed_tokens(&Tensor::new(&[[5u32, 7], [6, 8]], &Device::Cpu).unwrap(), false).unwrap();
     let whole = logits(&gpt2, &Tensor::cat(&[prefix, text], 1).unwrap(), false);
     for row in 0..2 {

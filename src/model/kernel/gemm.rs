@@ -4,10 +4,11 @@ use rayon::prelude::*;
 
 use super::Isa;
 use super::pack::{pack_columns, pack_rows, with_scratch};
+use super::packed::Packed;
 use super::tile::{MAX_COLUMNS, MAX_ROWS, Panel, multiply};
 
 /// How much of the inner index is worked on at once: a packed panel of 32 columns then fits the first cache.
-const DEPTH: usize = 256;
+pub(super) const DEPTH: usize = 256;
 /// The most rows of one task: the packed left-hand block then fits the second cache.
 const TALL: usize = 1020;
 /// Products of fewer multiplications than this stay on the calling thread.
@@ -94,14 +95,22 @@ pub enum Start<'a> {
 ///
 /// Panics if the shapes disagree.
 pub fn gemm(a: Mat, b: Mat, c: MatMut, start: Start) {
-    let work = a.rows * a.columns * b.columns;
-    let threads = if work < SMALL { 1 } else { rayon::current_num_threads() };
-    gemm_with(Isa::detect(), threads, a, b, c, start);
+    gemm_with(Isa::detect(), threads(a, b.columns), a, Right::Plain(b), c, start);
+}
+
+/// [`gemm`] with a right-hand matrix that was packed before: the same bits, sooner.
+pub fn gemm_packed(a: Mat, b: &Packed, c: MatMut, start: Start) {
+    gemm_with(Isa::detect(), threads(a, b.columns), a, Right::Packed(b), c, start);
+}
+
+/// How many threads a product is worth.
+fn threads(a: Mat, columns: usize) -> usize {
+    if a.rows * a.columns * columns < SMALL { 1 } else { rayon::current_num_threads() }
 }
 
 /// [`gemm`] on the calling thread alone, for callers that are themselves one of many.
 pub fn gemm_serial(a: Mat, b: Mat, c: MatMut, start: Start) {
-    gemm_with(Isa::detect(), 1, a, b, c, start);
+    gemm_with(Isa::detect(), 1, a, Right::Plain(b), c, start);
 }
 
 /// One rectangle of the result.
@@ -111,18 +120,36 @@ struct Task<'c> {
     column: usize,
 }
 
+/// The right-hand matrix of a product.
+#[derive(Clone, Copy)]
+pub(super) enum Right<'a> {
+    /// As it lies in memory.
+    Plain(Mat<'a>),
+    /// Packed before.
+    Packed(&'a Packed),
+}
+
+impl Right<'_> {
+    fn size(self) -> (usize, usize) {
+        match self {
+            Self::Plain(b) => (b.rows, b.columns),
+            Self::Packed(b) => (b.rows, b.columns),
+        }
+    }
+}
+
 /// What all tasks of one product share.
 struct Job<'a> {
     isa: Isa,
     a: Mat<'a>,
-    b: Mat<'a>,
+    b: Right<'a>,
     start: Start<'a>,
 }
 
-pub(super) fn gemm_with(isa: Isa, threads: usize, a: Mat, b: Mat, c: MatMut, start: Start) {
-    assert!(a.columns == b.rows && c.rows == a.rows && c.columns == b.columns, "the shapes of a product disagree");
+pub(super) fn gemm_with(isa: Isa, threads: usize, a: Mat, b: Right, c: MatMut, start: Start) {
+    assert!(b.size() == (a.columns, c.columns) && c.rows == a.rows, "the shapes of a product disagree");
     if let Start::Bias(bias) = start {
-        assert!(bias.len() == b.columns, "a bias needs one value per column");
+        assert!(bias.len() == c.columns, "a bias needs one value per column");
     }
     if c.rows == 0 || c.columns == 0 {
         return;
@@ -230,6 +257,23 @@ impl Job<'_> {
         });
     }
 
+    /// One panel of columns within one block of the inner index, copied to `spare` if it has to be.
+    fn panel<'p>(&'p self, k: usize, column: usize, width: usize, spare: &'p mut [f32]) -> Panel<'p> {
+        let (tall, wide) = self.isa.tile();
+        let depth = spare.len() / wide;
+        match self.b {
+            Right::Packed(b) => Panel { data: b.panel(k, depth, column), stride: wide },
+            // A panel that is read only once or twice is not worth copying.
+            Right::Plain(b) if b.column_stride == 1 && width == wide && self.a.rows <= 2 * tall => {
+                Panel { data: &b.at(k, column)[..(depth - 1) * b.row_stride + wide], stride: b.row_stride }
+            }
+            Right::Plain(b) => {
+                pack_columns(b, k, column, width, wide, spare);
+                Panel { data: spare, stride: wide }
+            }
+        }
+    }
+
     /// One block of the inner index: every panel of columns stays in the first cache while the left-hand panels stream past.
     fn run_block(&self, packed: &[f32], task: &mut Task, k: usize, panel: &mut [f32], keep: bool) {
         let (tall, wide) = self.isa.tile();
@@ -237,15 +281,7 @@ impl Job<'_> {
         let total = task.rows[0].len();
         for column in (0..total).step_by(wide) {
             let width = wide.min(total - column);
-            // A panel that is read only once or twice is not worth copying.
-            let direct = self.b.column_stride == 1 && width == wide && self.a.rows <= 2 * tall;
-            let b = if direct {
-                let data = self.b.at(k, task.column + column);
-                Panel { data: &data[..(depth - 1) * self.b.row_stride + wide], stride: self.b.row_stride }
-            } else {
-                pack_columns(self.b, k, task.column + column, width, wide, panel);
-                Panel { data: panel, stride: wide }
-            };
+            let b = self.panel(k, task.column + column, width, panel);
             let mut row = task.row;
             for rows in task.rows.chunks_mut(tall) {
                 let a = &packed[k * self.a.rows + row * depth..][..rows.len() * depth];

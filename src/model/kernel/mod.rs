@@ -13,11 +13,13 @@
 mod gemm;
 mod math;
 mod pack;
+mod packed;
 pub mod rows;
 mod tile;
 
-pub use gemm::{Mat, MatMut, Start, gemm, gemm_serial};
+pub use gemm::{Mat, MatMut, Start, gemm, gemm_packed, gemm_serial};
 pub use math::{erf, exp, tanh};
+pub use packed::Packed;
 
 /// The instruction sets that have code of their own; the results are the same on all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-use super::gemm::gemm_with;
+use super::gemm::{Right, gemm_with};
 use super::*;
 
 /// Numbers in -1..1 from a small generator, so that a test makes its own data.
@@ -41,6 +41,13 @@ fn every_element_is_one_chain_for_all_shapes_strides_threads_and_instruction_set
         for (start, first) in &starts {
             let expected = bits(&chain(&a, &b, (m, k, n), first));
             for isa in Isa::available() {
+                let packed = rights.map(|right| Packed::of(isa, right));
+                let rights = [
+                    Right::Plain(rights[0]),
+                    Right::Plain(rights[1]),
+                    Right::Packed(&packed[0]),
+                    Right::Packed(&packed[1]),
+                ];
                 for (threads, left, right) in [1, 3]
                     .into_iter()
                     .flat_map(|t| lefts.iter().map(move |l| (t, l)))

@@ -13,6 +13,7 @@ mod heads;
 mod linear;
 mod loss;
 mod norm;
+mod packed;
 
 use std::ops::{Deref, Range};
 
@@ -28,6 +29,7 @@ pub use heads::matmul_heads;
 pub use linear::{Stored, linear, matmul};
 pub use loss::{cross_entropy, log_softmax_rows};
 pub use norm::layer_norm;
+pub use packed::linear_packed;
 
 /// Which gradients a backward pass computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
