@@ -196,6 +196,9 @@ mod tests {
         assert_eq!(first(1, "mapper.linear.weight"), 3_896_827_189_318_248_965);
     }
 
+    /// Name, draw, mean, variance.
+    type Row<'a> = (&'static str, &'a mut dyn FnMut(&mut Rng) -> f32, f64, f64);
+
     #[test]
     fn distributions_have_their_moments() {
         let mut rng = Rng::new(3, "moments");
@@ -205,7 +208,6 @@ mod tests {
             (mean, x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / x.len() as f64)
         };
         // Expected: the textbook mean and variance; 0.774 is the variance of a normal cut at two deviations.
-        type Row<'a> = (&'static str, &'a mut dyn FnMut(&mut Rng) -> f32, f64, f64);
         let rows: [Row; 4] = [
             ("uniform", &mut |r| r.uniform(-1.0, 1.0), 0.0, 1.0 / 3.0),
             ("normal", &mut |r| r.normal(), 0.0, 1.0),

@@ -7,12 +7,12 @@ mod net;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use candle_core::{Tensor, Var};
 
 use super::Bundle;
 use super::init::Init;
-use super::ops::{Grad, Masking, Stored, attention_qkv, matmul, values};
+use super::ops::{Grad, Stored, matmul, prediction_loss, stack, values};
 use super::weights::{self, Tensors, Weights};
 
 pub use cache::Cache;
@@ -25,7 +25,8 @@ const PREFIX: &str = "transformer.";
 
 /// A GPT-2 language model with tied input and output embeddings.
 ///
-/// Methods that take `trainable` compute gradients of the weights only if it is true; those of the input always.
+/// Methods that take `trainable` compute gradients of the weights only if it is true (by [`super::ops::backward`] alone);
+/// those of the input always.
 #[derive(Clone, Debug)]
 pub struct Gpt2 {
     config: Gpt2Config,
@@ -150,14 +151,21 @@ impl Gpt2 {
     ///
     /// Adds the positions 0, 1, ... and attends to the past only. Fails if `t` is above [`Self::max_positions`].
     pub fn hidden(&self, x: &Tensor, trainable: bool) -> Result<Tensor> {
-        let net = self.net(trainable);
-        let attend = |_, qkv: &Tensor| Ok(attention_qkv(qkv, self.config.n_head, Masking::causal())?);
-        net.last_norm(&net.layers(net.place(x, 0)?, attend)?)
+        let (length, room) = (x.dim(1)?, self.max_positions());
+        ensure!(length <= room, "a sequence of {length} positions: the model has {room}");
+        Ok(stack(x, &self.net(trainable).stack(self.config.n_head)?)?)
     }
 
     /// The scores of all tokens before softmax: `f32[n, d]` (from [`Self::hidden`]) to `f32[n, v]`.
     pub fn logits(&self, hidden: &Tensor, trainable: bool) -> Result<Tensor> {
         Ok(matmul(hidden, &self.net(trainable).wte, Stored::OutIn, Grad::of(trainable))?)
+    }
+
+    /// The mean over targets of the negative log-likelihood, in nats: `f32[]`.
+    ///
+    /// `hidden` is what [`Self::hidden`] gave; `positions` are its rows, counted through, that predict the `targets`.
+    pub fn loss(&self, hidden: &Tensor, positions: &[u32], targets: &[u32], trainable: bool) -> Result<Tensor> {
+        Ok(prediction_loss(hidden, &self.net(trainable).wte, positions, targets, Grad::of(trainable))?)
     }
 
     /// The model for writing: the same predictions sooner, but no training any more.

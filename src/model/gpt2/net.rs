@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use candle_core::Tensor;
 
 use super::Gpt2Config;
 use crate::model::kernel::{Mat, Packed};
-use crate::model::ops::{Activation, Grad, Stored, activate, embedding, layer_norm, linear, linear_packed, values};
+use crate::model::ops::{
+    self, Activation, Affine, Grad, Masking, Projection, Stack, StackLayer, Stored, activate, embedding, layer_norm,
+    linear, linear_packed, values,
+};
 
 /// Tensors by checkpoint name.
 type Named = BTreeMap<String, Tensor>;
@@ -47,6 +50,16 @@ impl Linear {
         })
     }
 
+    /// As a layer of a [`Stack`].
+    fn affine(&self) -> Result<Affine> {
+        match &self.weight {
+            Matrix::Stored(weight) => {
+                Ok(Affine { weight: weight.clone(), bias: Some(self.bias.clone()), stored: Stored::InOut })
+            }
+            Matrix::Packed(_) => bail!("packed matrices are for writing alone"),
+        }
+    }
+
     fn packed(self) -> Result<Self> {
         let weight = match self.weight {
             Matrix::Stored(weight) => {
@@ -71,6 +84,11 @@ impl Norm {
         Ok(Self { weight: get(tensors, &format!("{name}.weight"))?, bias: get(tensors, &format!("{name}.bias"))? })
     }
 
+    /// As a norm of a [`Stack`].
+    fn in_stack(&self) -> ops::Norm {
+        ops::Norm { weight: self.weight.clone(), bias: self.bias.clone() }
+    }
+
     fn apply(&self, x: &Tensor, eps: f64) -> Result<Tensor> {
         Ok(layer_norm(x, &self.weight, &self.bias, eps as f32, Grad::of(self.weight.is_variable()))?)
     }
@@ -88,6 +106,18 @@ struct Block {
 }
 
 impl Block {
+    /// As a layer of a [`Stack`].
+    fn in_stack(&self) -> Result<StackLayer> {
+        Ok(StackLayer {
+            norm1: self.ln_1.in_stack(),
+            projection: Projection::Joint(self.c_attn.affine()?),
+            project: self.attn_c_proj.affine()?,
+            norm2: self.ln_2.in_stack(),
+            fc1: self.c_fc.affine()?,
+            fc2: self.mlp_c_proj.affine()?,
+        })
+    }
+
     fn packed(self) -> Result<Self> {
         Ok(Self {
             c_attn: self.c_attn.packed()?,
@@ -133,6 +163,19 @@ impl Net {
             eps: config.layer_norm_epsilon,
             activation: config.activation()?,
         })
+    }
+
+    /// Everything between embeddings and head as one operation, for whole sequences.
+    pub(super) fn stack(&self, heads: usize) -> Result<Arc<Stack>> {
+        Ok(Arc::new(Stack {
+            positions: Some(self.wpe.clone()),
+            layers: self.blocks.iter().map(Block::in_stack).collect::<Result<_>>()?,
+            last_norm: Some(self.ln_f.in_stack()),
+            heads,
+            activation: self.activation,
+            eps: self.eps as f32,
+            masking: Masking::causal(),
+        }))
     }
 
     /// The same network with all matrices packed, which then takes the place of the plain ones.

@@ -10,6 +10,7 @@
 // Loops vectorise for an instruction set only if what they call is part of the same function.
 #![allow(clippy::inline_always)]
 
+mod buffer;
 mod gemm;
 mod math;
 mod pack;
@@ -17,6 +18,7 @@ mod packed;
 pub mod rows;
 mod tile;
 
+pub use buffer::Buffer;
 pub use gemm::{Mat, MatMut, Start, gemm, gemm_packed, gemm_serial};
 pub use math::{erf, exp, tanh};
 pub use packed::Packed;

@@ -178,6 +178,20 @@ dispatched! {
         }
     }
 
+    /// Makes a row its softmax times `factor`; returns the logarithm of the sum of its exponentials.
+    pub fn softmax_in_place(x: &mut [f32], factor: f32) -> f32 {
+        let top = largest(x);
+        for x in &mut *x {
+            *x = exp(*x - top);
+        }
+        let sum = in_lanes(x, |sum, x| sum + x);
+        let rate = factor / sum;
+        for x in x {
+            *x *= rate;
+        }
+        top + sum.ln()
+    }
+
     /// The softmax of a row, times `factor`.
     pub fn softmax_times(x: &[f32], factor: f32, out: &mut [f32]) {
         let top = largest(x);

@@ -1,11 +1,13 @@
 //! The arithmetic of the mappers.
 
+use std::sync::Arc;
+
 use candle_core::{Result, Tensor, bail};
 
 use super::MapperConfig;
 use crate::model::kernel::rows;
 use crate::model::ops::{
-    Grad, Masking, Stored, attention_kv, layer_norm, linear, matmul, matmul_heads, relu, tanh, tensor, values,
+    Activation, Affine, Masking, Norm, Projection, Stack, StackLayer, Stored, stack, tanh, tensor, values,
 };
 
 /// Added to variances.
@@ -22,17 +24,13 @@ fn need(find: Find, name: &str) -> Result<Tensor> {
 }
 
 /// A linear layer whose bias may be absent.
-fn affine(x: &Tensor, find: Find, name: &str) -> Result<Tensor> {
-    let weight = need(find, &format!("{name}.weight"))?;
-    match find(&format!("{name}.bias")) {
-        Some(bias) => linear(x, &weight, Some(&bias), Stored::OutIn, Grad::Both),
-        None => matmul(x, &weight, Stored::OutIn, Grad::Both),
-    }
+fn affine(find: Find, name: &str) -> Result<Affine> {
+    let bias = find(&format!("{name}.bias"));
+    Ok(Affine { weight: need(find, &format!("{name}.weight"))?, bias, stored: Stored::OutIn })
 }
 
-fn norm(x: &Tensor, find: Find, name: &str) -> Result<Tensor> {
-    let (weight, bias) = (need(find, &format!("{name}.weight"))?, need(find, &format!("{name}.bias"))?);
-    layer_norm(x, &weight, &bias, EPS, Grad::Both)
+fn norm(find: Find, name: &str) -> Result<Norm> {
+    Ok(Norm { weight: need(find, &format!("{name}.weight"))?, bias: need(find, &format!("{name}.bias"))? })
 }
 
 /// Scales every row to length 1; a row of zeros stays as it is.
@@ -49,29 +47,40 @@ pub(super) fn unit_rows(x: &Tensor) -> Result<Tensor> {
 }
 
 pub(super) fn mlp(config: &MapperConfig, clip: &Tensor, find: Find) -> Result<Tensor> {
-    let hidden = tanh(&affine(clip, find, "model.0")?)?;
-    affine(&hidden, find, "model.2")?.reshape((clip.dim(0)?, config.prefix_length, config.width))
+    let hidden = tanh(&affine(find, "model.0")?.apply(clip)?)?;
+    affine(find, "model.2")?.apply(&hidden)?.reshape((clip.dim(0)?, config.prefix_length, config.width))
 }
 
 pub(super) fn transformer(config: &MapperConfig, clip: &Tensor, find: Find) -> Result<Tensor> {
     let (b, k, d) = (clip.dim(0)?, config.prefix_length, config.width);
-    let rows = affine(clip, find, "linear")?.reshape((b, config.clip_length, d))?;
+    let rows = affine(find, "linear")?.apply(clip)?.reshape((b, config.clip_length, d))?;
     let constants = need(find, "prefix_const")?.unsqueeze(0)?.broadcast_as((b, k, d))?;
-    let mut z = Tensor::cat(&[&rows, &constants], 1)?;
-    for layer in 0..config.layers {
-        let find = |name: &str| find(&format!("transformer.layers.{layer}.{name}"));
-        z = (&z + attend(config, &norm(&z, &find, "norm1")?, &find)?)?;
-        let hidden = relu(&affine(&norm(&z, &find, "norm2")?, &find, "mlp.fc1")?)?;
-        z = (&z + affine(&hidden, &find, "mlp.fc2")?)?;
-    }
+    let layer = |layer: usize| layer_weights(&|name: &str| find(&format!("transformer.layers.{layer}.{name}")));
+    let layers = Stack {
+        positions: None,
+        layers: (0..config.layers).map(layer).collect::<Result<_>>()?,
+        last_norm: None,
+        heads: config.heads,
+        activation: Activation::Relu,
+        eps: EPS,
+        masking: Masking::none(),
+    };
+    let z = stack(&Tensor::cat(&[&rows, &constants], 1)?, &Arc::new(layers))?;
     z.narrow(1, config.clip_length, k)?.contiguous()
 }
 
-fn attend(config: &MapperConfig, z: &Tensor, find: Find) -> Result<Tensor> {
-    let mut queries = affine(z, find, "attn.to_queries")?;
-    if let Some(weights) = find("attn.adaptive_weights") {
-        queries = matmul_heads(&queries, &weights, &need(find, "attn.adaptive_biases")?)?;
-    }
-    let keys_values = affine(z, find, "attn.to_keys_values")?;
-    affine(&attention_kv(&queries, &keys_values, config.heads, Masking::none())?, find, "attn.project")
+fn layer_weights(find: Find) -> Result<StackLayer> {
+    let adaptive = match find("attn.adaptive_weights") {
+        Some(weights) => Some((weights, need(find, "attn.adaptive_biases")?)),
+        None => None,
+    };
+    let (queries, keys_values) = (affine(find, "attn.to_queries")?, affine(find, "attn.to_keys_values")?);
+    Ok(StackLayer {
+        norm1: norm(find, "norm1")?,
+        projection: Projection::Split { queries, adaptive, keys_values },
+        project: affine(find, "attn.project")?,
+        norm2: norm(find, "norm2")?,
+        fc1: affine(find, "mlp.fc1")?,
+        fc2: affine(find, "mlp.fc2")?,
+    })
 }

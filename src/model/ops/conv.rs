@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::{contiguous, result, tensor, values};
+use super::{contiguous, result, sink, tensor, values};
 use crate::model::kernel::{Mat, MatMut, Start, gemm, gemm_serial, rows};
 
 /// The geometry of a convolution.
@@ -176,7 +176,7 @@ impl CustomOp2 for Conv {
         let size = self.size(x.shape(), w.shape())?;
         let g = values(&grad)?;
         let dx = x.track_op().then(|| tensor(self.input_gradient(size, &values(w)?, &g), x.shape())).transpose()?;
-        let dw = w.track_op().then(|| tensor(self.weight_gradient(size, &values(x)?, &g), w.shape())).transpose()?;
+        let dw = if w.track_op() { sink::offer_tensor(w, self.weight_gradient(size, &values(x)?, &g))? } else { None };
         Ok((dx, dw))
     }
 }

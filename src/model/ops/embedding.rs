@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
-use super::{contiguous, result, rows_of, tensor, values};
+use super::{contiguous, result, rows_of, sink, values};
 use crate::model::kernel::rows::add_to;
 
 /// The rows `ids` of `table` (`[n, ..]`), one after the other: `[ids.len(), ..]`. A row may be taken any number of times.
@@ -53,6 +53,6 @@ impl CustomOp1 for Rows {
         for (&id, g) in self.ids.iter().zip(g.chunks_exact(width.max(1))) {
             add_to(&mut out[id as usize * width..][..width], g);
         }
-        Ok(Some(tensor(out, table.shape())?))
+        sink::offer_tensor(table, out)
     }
 }

@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
-use super::{column_sums, contiguous, result, rows_of, tensor, values};
+use super::{column_sums, contiguous, result, rows_of, sink, tensor, values};
 use crate::model::kernel::{Mat, MatMut, Start, gemm};
 
 /// Multiplies every head's part of each row by that head's matrix and adds its bias.
@@ -25,6 +25,40 @@ fn sizes(x: &Shape, weights: &Shape, biases: &Shape) -> Result<(usize, usize, us
     Ok((rows, heads, inputs))
 }
 
+/// [`matmul_heads`] of rows in memory.
+pub(super) fn forward(x: &[f32], weights: &Tensor, biases: &Tensor, out: &mut [f32]) -> Result<()> {
+    let (heads, dh, _) = weights.dims3()?;
+    let rows = x.len() / (heads * dh).max(1);
+    sizes(&Shape::from((rows, x.len() / rows.max(1))), weights.shape(), biases.shape())?;
+    apply((x, rows), &values(weights)?, &values(biases)?, (heads, dh), out);
+    Ok(())
+}
+
+fn apply((x, rows): (&[f32], usize), w: &[f32], b: &[f32], (heads, dh): (usize, usize), out: &mut [f32]) {
+    for head in (0..heads).take_while(|_| rows > 0) {
+        let at = head * dh;
+        let x = Mat::strided(&x[at..], rows, dh, heads * dh);
+        let out = MatMut::strided(&mut out[at..], rows, dh, heads * dh);
+        gemm(x, Mat::new(&w[at * dh..], dh, dh), out, Start::Bias(&b[at..at + dh]));
+    }
+}
+
+/// Writes the gradient by the rows and returns those by weights and biases.
+pub(super) fn backward(x: &[f32], weights: &Tensor, g: &[f32], dx: &mut [f32]) -> Result<(Vec<f32>, Vec<f32>)> {
+    let (heads, dh, _) = weights.dims3()?;
+    let w = values(weights)?;
+    let rows = x.len() / (heads * dh).max(1);
+    let mut dw = vec![0.0; w.len()];
+    for head in (0..heads).take_while(|_| rows > 0) {
+        let at = head * dh;
+        let part = |data| Mat::strided(data, rows, dh, heads * dh);
+        let out = MatMut::strided(&mut dx[at..], rows, dh, heads * dh);
+        gemm(part(&g[at..]), Mat::new(&w[at * dh..], dh, dh).t(), out, Start::Zero);
+        gemm(part(&x[at..]).t(), part(&g[at..]), MatMut::new(&mut dw[at * dh..], dh, dh), Start::Zero);
+    }
+    Ok((dw, column_sums(g, heads * dh)))
+}
+
 impl CustomOp3 for Heads {
     fn name(&self) -> &'static str {
         "matmul_heads"
@@ -40,14 +74,9 @@ impl CustomOp3 for Heads {
         lb: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (rows, heads, dh) = sizes(lx.shape(), lw.shape(), lb.shape())?;
-        let (x, w, b) = (contiguous(x, lx)?, contiguous(w, lw)?, contiguous(b, lb)?);
+        let x = contiguous(x, lx)?;
         let mut out = vec![0.0; x.len()];
-        for head in (0..heads).take_while(|_| rows > 0) {
-            let at = head * dh;
-            let x = Mat::strided(&x[at..], rows, dh, heads * dh);
-            let out = MatMut::strided(&mut out[at..], rows, dh, heads * dh);
-            gemm(x, Mat::new(&w[at * dh..], dh, dh), out, Start::Bias(&b[at..at + dh]));
-        }
+        apply((x, rows), contiguous(w, lw)?, contiguous(b, lb)?, (heads, dh), &mut out);
         Ok(result(out, lx.shape().clone()))
     }
 
@@ -59,20 +88,10 @@ impl CustomOp3 for Heads {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (rows, heads, dh) = sizes(x.shape(), w.shape(), b.shape())?;
         let grad = grad.contiguous()?;
-        let (xs, ws, g) = (values(x)?, values(w)?, values(&grad)?);
+        let xs = values(x)?;
         let mut dx = vec![0.0; xs.len()];
-        let mut dw = vec![0.0; ws.len()];
-        for head in (0..heads).take_while(|_| rows > 0) {
-            let at = head * dh;
-            let part = |data| Mat::strided(data, rows, dh, heads * dh);
-            let out = MatMut::strided(&mut dx[at..], rows, dh, heads * dh);
-            gemm(part(&g[at..]), Mat::new(&ws[at * dh..], dh, dh).t(), out, Start::Zero);
-            let out = MatMut::new(&mut dw[at * dh..], dh, dh);
-            gemm(part(&xs[at..]).t(), part(&g[at..]), out, Start::Zero);
-        }
-        let db = column_sums(&g, heads * dh);
-        Ok((Some(tensor(dx, x.shape())?), Some(tensor(dw, w.shape())?), Some(tensor(db, b.shape())?)))
+        let (dw, db) = backward(&xs, w, &values(&grad)?, &mut dx)?;
+        Ok((Some(tensor(dx, x.shape())?), sink::offer_tensor(w, dw)?, sink::offer_tensor(b, db)?))
     }
 }

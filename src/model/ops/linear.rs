@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
-use super::{Grad, column_sums, contiguous, result, rows_of, tensor, values};
+use super::{Grad, column_sums, contiguous, result, rows_of, sink, tensor, values};
 use crate::model::kernel::{Mat, MatMut, Start, gemm};
 
 /// How a weight matrix lies in memory.
@@ -16,7 +16,7 @@ pub enum Stored {
 
 impl Stored {
     /// The weight as a matrix from inputs to outputs.
-    fn view(self, weight: &[f32], inputs: usize, outputs: usize) -> Mat<'_> {
+    pub(super) fn view(self, weight: &[f32], inputs: usize, outputs: usize) -> Mat<'_> {
         match self {
             Self::InOut => Mat::new(weight, inputs, outputs),
             Self::OutIn => Mat::new(weight, outputs, inputs).t(),
@@ -24,9 +24,21 @@ impl Stored {
     }
 
     /// The numbers of inputs and outputs.
-    fn sizes(self, shape: &Shape) -> Result<(usize, usize)> {
+    pub(super) fn sizes(self, shape: &Shape) -> Result<(usize, usize)> {
         let (rows, columns) = shape.dims2()?;
         Ok(if self == Self::InOut { (rows, columns) } else { (columns, rows) })
+    }
+
+    /// The gradient of a weight, from rows of inputs and rows of gradients by the outputs.
+    pub(super) fn gradient(self, x: &[f32], g: &[f32], inputs: usize, outputs: usize) -> Vec<f32> {
+        let rows = g.len() / outputs.max(1);
+        let (x, g) = (Mat::new(x, rows, inputs), Mat::new(g, rows, outputs));
+        let mut out = vec![0.0; inputs * outputs];
+        match self {
+            Self::InOut => gemm(x.t(), g, MatMut::new(&mut out, inputs, outputs), Start::Zero),
+            Self::OutIn => gemm(g.t(), x, MatMut::new(&mut out, outputs, inputs), Start::Zero),
+        }
+        out
     }
 }
 
@@ -69,24 +81,17 @@ impl Product {
         let (rows, inputs) = rows_of(x.shape())?;
         let outputs = rows_of(grad.shape())?.1;
         let g = values(grad)?;
-        let g = Mat::new(&g, rows, outputs);
         let dx = if x.track_op() {
             let weight = values(weight)?;
             let mut dx = vec![0.0; rows * inputs];
-            gemm(g, self.stored.view(&weight, inputs, outputs).t(), MatMut::new(&mut dx, rows, inputs), Start::Zero);
+            let view = self.stored.view(&weight, inputs, outputs).t();
+            gemm(Mat::new(&g, rows, outputs), view, MatMut::new(&mut dx, rows, inputs), Start::Zero);
             Some(tensor(dx, x.shape())?)
         } else {
             None
         };
         let dw = if self.grad == Grad::Both && weight.track_op() {
-            let x = values(x)?;
-            let x = Mat::new(&x, rows, inputs);
-            let mut dw = vec![0.0; inputs * outputs];
-            match self.stored {
-                Stored::InOut => gemm(x.t(), g, MatMut::new(&mut dw, inputs, outputs), Start::Zero),
-                Stored::OutIn => gemm(g.t(), x, MatMut::new(&mut dw, outputs, inputs), Start::Zero),
-            }
-            Some(tensor(dw, weight.shape())?)
+            sink::offer_tensor(weight, self.stored.gradient(&values(x)?, &g, inputs, outputs))?
         } else {
             None
         };
@@ -144,7 +149,7 @@ impl CustomOp3 for Product {
         let grad = grad.contiguous()?;
         let (dx, dw) = self.backward(x, w, &grad)?;
         let db = if self.grad == Grad::Both && bias.track_op() {
-            Some(tensor(column_sums(&values(&grad)?, bias.elem_count()), bias.shape())?)
+            sink::offer_tensor(bias, column_sums(&values(&grad)?, bias.elem_count()))?
         } else {
             None
         };

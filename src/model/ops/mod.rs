@@ -14,6 +14,9 @@ mod linear;
 mod loss;
 mod norm;
 mod packed;
+mod predict;
+mod sink;
+mod stack;
 
 use std::ops::{Deref, Range};
 
@@ -30,6 +33,9 @@ pub use linear::{Stored, linear, matmul};
 pub use loss::{cross_entropy, log_softmax_rows};
 pub use norm::layer_norm;
 pub use packed::linear_packed;
+pub use predict::prediction_loss;
+pub use sink::backward;
+pub use stack::{Affine, Norm, Projection, Stack, StackLayer, stack};
 
 /// Which gradients a backward pass computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::{Grad, contiguous, each_row, result, rows_of, tensor, values};
+use super::{Grad, contiguous, each_row, result, rows_of, sink, tensor, values};
 use crate::model::kernel::rows;
 
 /// Normalises every row of `x` (`[.., n]`) to mean 0 and variance 1, then scales by `weight` and shifts by `bias` (`[n]`).
@@ -19,24 +19,32 @@ struct LayerNorm {
 /// Rows whose shares of the weights' gradients are added in one go; the sums of these blocks are then added in order.
 const BLOCK: usize = 64;
 
-impl LayerNorm {
-    /// The gradients by weight and bias, one after the other.
-    fn weights(&self, x: &[f32], g: &[f32], width: usize) -> Vec<f32> {
-        let block = |(x, g): (&[f32], &[f32])| {
-            let mut sums = vec![0.0; 2 * width];
-            let (dw, db) = sums.split_at_mut(width);
-            for (x, g) in x.chunks_exact(width).zip(g.chunks_exact(width)) {
-                rows::layer_norm_weights(x, self.eps, g, dw, db);
-            }
-            sums
-        };
-        let blocks: Vec<_> = x.par_chunks(BLOCK * width).zip(g.par_chunks(BLOCK * width)).map(block).collect();
-        let mut total = vec![0.0; 2 * width];
-        for block in &blocks {
-            rows::add_to(&mut total, block);
+/// The gradients by weight and bias of a layer norm of rows `x`, from the one by its result.
+pub(super) fn norm_gradients(x: &[f32], eps: f32, g: &[f32], width: usize) -> (Vec<f32>, Vec<f32>) {
+    let block = |(x, g): (&[f32], &[f32])| {
+        let mut sums = vec![0.0; 2 * width];
+        let (dw, db) = sums.split_at_mut(width);
+        for (x, g) in x.chunks_exact(width).zip(g.chunks_exact(width)) {
+            rows::layer_norm_weights(x, eps, g, dw, db);
         }
-        total
+        sums
+    };
+    let blocks: Vec<_> = x.par_chunks(BLOCK * width).zip(g.par_chunks(BLOCK * width)).map(block).collect();
+    let mut dw = vec![0.0; 2 * width];
+    for block in &blocks {
+        rows::add_to(&mut dw, block);
     }
+    let db = dw.split_off(width);
+    (dw, db)
+}
+
+/// Writes the gradient by the rows `x` of a layer norm, from the one by its result.
+pub(super) fn norm_input_gradient(x: &[f32], weight: &[f32], eps: f32, g: &[f32], dx: &mut [f32]) {
+    let width = weight.len();
+    each_row(dx, width, |row, dx| {
+        let at = row * width..(row + 1) * width;
+        rows::layer_norm_back(&x[at.clone()], weight, eps, &g[at], dx);
+    });
 }
 
 impl CustomOp3 for LayerNorm {
@@ -75,12 +83,8 @@ impl CustomOp3 for LayerNorm {
         let width = rows_of(x.shape())?.1;
         let (xs, g) = (values(x)?, values(&grad)?);
         let dx = if x.track_op() {
-            let w = values(w)?;
             let mut dx = vec![0.0; xs.len()];
-            each_row(&mut dx, width, |row, dx| {
-                let at = row * width..(row + 1) * width;
-                rows::layer_norm_back(&xs[at.clone()], &w, self.eps, &g[at], dx);
-            });
+            norm_input_gradient(&xs, &values(w)?, self.eps, &g, &mut dx);
             Some(tensor(dx, x.shape())?)
         } else {
             None
@@ -88,9 +92,8 @@ impl CustomOp3 for LayerNorm {
         if self.grad == Grad::InputOnly || !(w.track_op() || b.track_op()) {
             return Ok((dx, None, None));
         }
-        let mut dw = self.weights(&xs, &g, width);
-        let db = dw.split_off(width);
-        let wanted = |by: &Tensor, d: Vec<f32>| by.track_op().then(|| tensor(d, by.shape())).transpose();
+        let (dw, db) = norm_gradients(&xs, self.eps, &g, width);
+        let wanted = |by: &Tensor, d| if by.track_op() { sink::offer_tensor(by, d) } else { Ok(None) };
         Ok((dx, wanted(w, dw)?, wanted(b, db)?))
     }
 }

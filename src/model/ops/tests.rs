@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use candle_core::{Result, Tensor, Var};
 
 use super::*;
@@ -77,6 +79,117 @@ fn gradients_agree_with_central_differences() {
     check("log_softmax", &[random(6, (3, 7))], |a| log_softmax_rows(&a[0]));
     check("cross_entropy", &[random(7, (3, 7))], |a| cross_entropy(&a[0], &[2, 0, 6]));
     check("embedding", &[random(8, (4, 3))], |a| embedding(&a[0], &[1, 3, 1, 0]));
+}
+
+#[test]
+fn losses_at_positions_are_those_of_the_plain_operations() {
+    let (x, w) = (Var::from_tensor(&random(1, (2, 3, 6))).unwrap(), Var::from_tensor(&random(2, (5, 6))).unwrap());
+    let (positions, targets) = ([4, 0, 5], [2, 2, 4]);
+    let fused = prediction_loss(&x, &w, &positions, &targets, Grad::Both).unwrap();
+    let rows = embedding(&x.reshape((6, 6)).unwrap(), &positions).unwrap();
+    let plain = cross_entropy(&matmul(&rows, &w, Stored::OutIn, Grad::Both).unwrap(), &targets).unwrap();
+    assert_eq!(bits(&fused), bits(&plain));
+    let (fused, plain) = (backward(&fused).unwrap(), plain.backward().unwrap());
+    for var in [&x, &w] {
+        assert_eq!(bits(fused.get(var).unwrap()), bits(plain.get(var).unwrap()));
+    }
+    check("prediction_loss", &[random(3, (4, 6)), random(4, (5, 6))], |a| {
+        prediction_loss(&a[0], &a[1], &[3, 1], &[0, 4], Grad::Both)
+    });
+}
+
+/// A stack of two layers whose weights are made by `weight`.
+fn small_stack(joint: bool, weight: &mut dyn FnMut(&[usize]) -> Tensor) -> Stack {
+    let affine =
+        |inputs: usize, outputs: usize, stored: Stored, bias: bool, weight: &mut dyn FnMut(&[usize]) -> Tensor| {
+            let shape = if stored == Stored::InOut { [inputs, outputs] } else { [outputs, inputs] };
+            Affine { weight: weight(&shape), bias: bias.then(|| weight(&[outputs])), stored }
+        };
+    let mut layer = || {
+        let norm1 = Norm { weight: weight(&[8]), bias: weight(&[8]) };
+        let projection = if joint {
+            Projection::Joint(affine(8, 24, Stored::InOut, true, weight))
+        } else {
+            Projection::Split {
+                queries: affine(8, 8, Stored::OutIn, false, weight),
+                adaptive: Some((weight(&[2, 4, 4]), weight(&[2, 4]))),
+                keys_values: affine(8, 16, Stored::OutIn, false, weight),
+            }
+        };
+        let project = affine(8, 8, Stored::OutIn, true, weight);
+        let norm2 = Norm { weight: weight(&[8]), bias: weight(&[8]) };
+        let fc1 = affine(8, 12, Stored::InOut, true, weight);
+        StackLayer { norm1, projection, project, norm2, fc1, fc2: affine(12, 8, Stored::OutIn, true, weight) }
+    };
+    let layers = vec![layer(), layer()];
+    let last_norm = joint.then(|| Norm { weight: weight(&[8]), bias: weight(&[8]) });
+    let positions = joint.then(|| weight(&[5, 8]));
+    let masking = if joint { Masking::causal() } else { Masking::none() };
+    Stack { positions, layers, last_norm, heads: 2, activation: Activation::GeluNew, eps: 1e-5, masking }
+}
+
+/// The same layers, one operation after the other.
+fn plain_stack(x: &Tensor, stack: &Stack) -> Tensor {
+    let mut x = x.clone();
+    if let Some(positions) = &stack.positions {
+        x = x.broadcast_add(&positions.narrow(0, 0, x.dim(1).unwrap()).unwrap()).unwrap();
+    }
+    for layer in &stack.layers {
+        let normed = layer.norm1.apply(&x, stack.eps).unwrap();
+        let attended = match &layer.projection {
+            Projection::Joint(joint) => {
+                attention_qkv(&joint.apply(&normed).unwrap(), stack.heads, stack.masking.clone())
+            }
+            Projection::Split { queries, adaptive, keys_values } => {
+                let (weights, biases) = adaptive.as_ref().unwrap();
+                let q = matmul_heads(&queries.apply(&normed).unwrap(), weights, biases).unwrap();
+                attention_kv(&q, &keys_values.apply(&normed).unwrap(), stack.heads, stack.masking.clone())
+            }
+        };
+        x = (layer.project.apply(&attended.unwrap()).unwrap() + &x).unwrap();
+        let inner = layer.fc1.apply(&layer.norm2.apply(&x, stack.eps).unwrap()).unwrap();
+        x = (layer.fc2.apply(&activate(&inner, stack.activation).unwrap()).unwrap() + &x).unwrap();
+    }
+    stack.last_norm.as_ref().map_or_else(|| x.clone(), |norm| norm.apply(&x, stack.eps).unwrap())
+}
+
+#[test]
+fn a_stack_is_its_operations_one_after_the_other() {
+    for joint in [true, false] {
+        let (mut vars, mut seed) = (Vec::new(), 0);
+        let mut weight = |shape: &[usize]| {
+            seed += 1;
+            let var = Var::from_tensor(&(random(seed, shape) * 0.5).unwrap()).unwrap();
+            vars.push(var.clone());
+            var.as_tensor().clone()
+        };
+        let layers = Arc::new(small_stack(joint, &mut weight));
+        let x = Var::from_tensor(&random(100, (3, 4, 8))).unwrap();
+        let slopes = random(101, (3, 4, 8));
+        let loss = |y: &Tensor| (y * &slopes).unwrap().sum_all().unwrap();
+        let (fused, plain) = (stack(&x, &layers).unwrap(), plain_stack(&x, &layers));
+        assert_eq!(bits(&fused), bits(&plain), "joint {joint}");
+        let (fused_grads, plain_grads) = (backward(&loss(&fused)).unwrap(), loss(&plain).backward().unwrap());
+        vars.push(x.clone());
+        for (i, var) in vars.iter().enumerate() {
+            let (a, b) = (flat(fused_grads.get(var).unwrap()), flat(plain_grads.get(var).unwrap()));
+            let largest = b.iter().fold(0.01_f32, |top, x| top.max(x.abs()));
+            let close = a.iter().zip(&b).all(|(a, b)| (a - b).abs() <= 1e-5 * largest);
+            assert!(close, "joint {joint}, variable {i}: {a:?} {b:?}");
+        }
+        // Without candle's backward, and without a followed input, the weights get their gradients all the same.
+        assert!(loss(&stack(&x, &layers).unwrap()).backward().is_err());
+        let grads = backward(&loss(&stack(&x.as_detached_tensor(), &layers).unwrap())).unwrap();
+        assert_eq!(bits(grads.get(&vars[0]).unwrap()), bits(fused_grads.get(&vars[0]).unwrap()));
+        // Frozen weights: the input's gradient alone, with the same bits.
+        let mut seed = 0;
+        let frozen = small_stack(joint, &mut |shape| {
+            seed += 1;
+            (random(seed, shape) * 0.5).unwrap()
+        });
+        let grads = backward(&loss(&stack(&x, &Arc::new(frozen)).unwrap())).unwrap();
+        assert_eq!(bits(grads.get(&x).unwrap()), bits(fused_grads.get(&x).unwrap()));
+    }
 }
 
 #[test]

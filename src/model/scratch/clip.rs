@@ -17,7 +17,7 @@ use super::{EpochLoss, PairData, Pretrained, ScratchClipConfig};
 use crate::language::Language;
 use crate::model::Bundle;
 use crate::model::init::{Init, Rng};
-use crate::model::ops::{Grad, Stored, gelu, linear, matmul};
+use crate::model::ops::{Grad, Stored, backward, gelu, linear, matmul};
 use crate::model::weights::Weights;
 use crate::picture::Picture;
 use crate::progress::{Checkpoint, Interrupted, Progress};
@@ -200,7 +200,7 @@ impl<'a> Lesson<'a> {
         let weights = self.weights();
         let features = self.encoder.learn(&weights, &mut self.moments, &x)?;
         let loss = self.loss(&weights, &features, &bags, &self.train, batch)?;
-        let gradients = loss.backward()?;
+        let gradients = backward(&loss)?;
         self.optimizer.step(&gradients, lr)?;
         Ok(f64::from(loss.to_scalar::<f32>()?))
     }

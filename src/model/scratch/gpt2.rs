@@ -17,7 +17,7 @@ use crate::language::Language;
 use crate::model::Bundle;
 use crate::model::gpt2::{Gpt2, Gpt2Config};
 use crate::model::init::Rng;
-use crate::model::ops::cross_entropy;
+use crate::model::ops::{backward, cross_entropy};
 use crate::model::tokenizer::{CaptionTokenizer, train_bpe, train_characters};
 use crate::progress::{Checkpoint, Interrupted, Progress};
 
@@ -119,7 +119,7 @@ impl<'a> Lesson<'a> {
             lr = learning_rate(config.lr, config.warmup, epoch * per_epoch + i, config.epochs * per_epoch);
             let documents: Vec<Vec<u32>> = batch.iter().map(|&one| self.shuffled(&self.train[one], &mut rng)).collect();
             let loss = self.loss(&documents, rng.below(config.max_offset + 1), true)?.0;
-            self.optimizer.step(&loss.backward()?, lr)?;
+            self.optimizer.step(&backward(&loss)?, lr)?;
             let loss = f64::from(loss.to_scalar::<f32>()?);
             sum += loss;
             progress.advance(1);

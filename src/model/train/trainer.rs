@@ -10,7 +10,7 @@ use super::{Example, TrainConfig, TrainData};
 use crate::model::adamw::{AdamW, Clip};
 use crate::model::gpt2::Gpt2;
 use crate::model::mapper::Mapper;
-use crate::model::ops::{assemble, cross_entropy, embedding};
+use crate::model::ops::{assemble, backward};
 
 /// A mapper on its way.
 pub struct Trainer<'a> {
@@ -102,16 +102,14 @@ impl<'a> Trainer<'a> {
         let prefixes = if learning { self.mapper.forward(&batch.clip)? } else { self.mapper.prefixes(&batch.clip)? };
         let text = self.gpt2.embed_tokens(&batch.text, trainable)?;
         let hidden = self.gpt2.hidden(&assemble(&prefixes, &text, &batch.which)?, trainable)?;
-        let hidden = hidden.reshape(((), self.gpt2.width()))?;
-        // Only positions that predict something pay for the wide product with the vocabulary.
-        let logits = self.gpt2.logits(&embedding(&hidden, &batch.positions)?, trainable)?;
-        Ok((cross_entropy(&logits, &batch.targets)?, batch.targets.len()))
+        let loss = self.gpt2.loss(&hidden, &batch.positions, &batch.targets, trainable)?;
+        Ok((loss, batch.targets.len()))
     }
 
     /// The loss of a batch, its number of targets, and the gradients of everything that is trained.
     pub fn gradients(&self, examples: &[&Example]) -> Result<(f64, usize, GradStore)> {
         let (loss, targets) = self.loss(examples, true)?;
-        Ok((f64::from(loss.to_scalar::<f32>()?), targets, loss.backward()?))
+        Ok((f64::from(loss.to_scalar::<f32>()?), targets, backward(&loss)?))
     }
 
     /// The root of the sum of the squares of these gradients.
