@@ -16,6 +16,9 @@ use crate::model::ops::{Grad, Masking, Stored, linear_packed, matmul, tensor, va
 use crate::model::weights::{self, Tensors};
 use crate::picture::Picture;
 
+/// Pictures that run through the network together; more would only need more memory.
+const TOGETHER: usize = 16;
+
 /// CLIP's vision transformer with its projection.
 #[derive(Clone, Debug)]
 pub struct ClipVision {
@@ -79,15 +82,16 @@ impl ClipVision {
 
     /// One vector per picture, `f32[pictures, dim]` row by row: projected, not normalised to length 1.
     pub fn embed(&self, pictures: &[Picture]) -> Result<Vec<f32>> {
-        let pixels: Vec<Vec<f32>> = pictures.par_iter().map(|picture| self.input.apply(picture)).collect();
-        self.embed_pixels(&pixels)
+        let mut vectors = Vec::with_capacity(pictures.len() * self.dim());
+        for some in pictures.chunks(TOGETHER) {
+            let pixels: Vec<Vec<f32>> = some.par_iter().map(|picture| self.input.apply(picture)).collect();
+            vectors.extend(self.embed_pixels(&pixels)?);
+        }
+        Ok(vectors)
     }
 
-    /// As [`Self::embed`], from the floats of [`InputSpec::apply`].
-    pub(super) fn embed_pixels(&self, pixels: &[Vec<f32>]) -> Result<Vec<f32>> {
-        if pixels.is_empty() {
-            return Ok(Vec::new());
-        }
+    /// As [`Self::embed`], from the floats of [`InputSpec::apply`]; at least one picture.
+    fn embed_pixels(&self, pixels: &[Vec<f32>]) -> Result<Vec<f32>> {
         let rows = (pixels.len(), self.config.tower.hidden_size);
         let class = self.hidden(pixels)?.narrow(1, 0, 1)?.contiguous()?.reshape(rows)?;
         let pooled = self.post_layernorm.apply(&class)?;
