@@ -5,5 +5,6 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    rsic::model::kernel::keep_candle_on_one_thread();
     rsic::command::Cli::parse().run()
 }

@@ -2,8 +2,8 @@
 
 use std::io::{IsTerminal, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use comfy_table::{Cell, Color, ContentArrangement, Row, Table, presets};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -122,13 +122,18 @@ struct Bar {
     name: String,
     bar: Mutex<Option<ProgressBar>>,
     plain: bool,
-    note: Arc<Mutex<String>>,
+    /// When a line was last written where there is no terminal.
+    spoken: Mutex<Option<Instant>>,
+    note: Mutex<String>,
 }
+
+/// How often a long computation says where it is, where there is no terminal to draw a bar on.
+const LINE_EVERY: Duration = Duration::from_secs(20);
 
 impl Bar {
     fn new(ui: &Ui, name: &str) -> Self {
         let plain = !ui.quiet && !ui.terminal;
-        Self { bars: ui.bars.clone(), name: name.to_owned(), bar: Mutex::new(None), plain, note: Arc::default() }
+        Self { bars: ui.bars.clone(), name: name.to_owned(), bar: Mutex::new(None), plain, spoken: Mutex::default(), note: Mutex::default() }
     }
 
     fn with(&self, change: impl FnOnce(&ProgressBar)) {
@@ -150,7 +155,9 @@ impl Progress for Bar {
         if let Some(old) = old {
             old.finish_and_clear();
         }
-        if self.plain {
+        let mut spoken = self.spoken.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.plain && spoken.is_none_or(|when| when.elapsed() >= LINE_EVERY) {
+            *spoken = Some(Instant::now());
             let note = std::mem::take(&mut *self.note.lock().unwrap_or_else(PoisonError::into_inner));
             let note = if note.is_empty() { note } else { format!(" ({note})") };
             _ = writeln!(anstream::stderr().lock(), "  {} {what}: {total} {unit}{note}", self.name);

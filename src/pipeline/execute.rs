@@ -19,11 +19,11 @@ use crate::table;
 /// An object that was there when the build began turned out to be damaged or gone.
 #[derive(Debug, thiserror::Error)]
 #[error("output `{output}` of {instance} is damaged or gone")]
-pub struct LostObject {
+pub(super) struct LostObject {
     /// Whose output it is.
-    pub instance: String,
+    pub(super) instance: String,
     /// The output.
-    pub output: String,
+    pub(super) output: String,
 }
 
 /// One node that is about to be decided.

@@ -4,8 +4,9 @@
 //! blocks of that index, stored to and loaded from the result (which is exact). Sums over a row use sixteen lanes in a fixed order. So a
 //! row's bits depend neither on the other rows of a batch, nor on blocking, thread count or instruction set.
 //!
-//! This is the only module of the project that may use `unsafe`, for two things: to call a function compiled for an instruction set that was
-//! detected at run time, and to load and store vector registers from arrays of their size.
+//! This is the only module of the project that may use `unsafe`, for three things: to call a function compiled for an instruction set that was
+//! detected at run time, to load and store vector registers from arrays of their size, and to set one environment variable before any
+//! thread runs.
 #![allow(unsafe_code)]
 // Loops vectorise for an instruction set only if what they call is part of the same function.
 #![allow(clippy::inline_always)]
@@ -22,6 +23,18 @@ pub use buffer::Buffer;
 pub use gemm::{Mat, MatMut, Start, gemm, gemm_packed, gemm_serial};
 pub use math::{erf, exp, tanh};
 pub use packed::Packed;
+
+/// Keeps candle's own elementwise operations on the calling thread; call it first in `main`.
+///
+/// Its pool waits by spinning, which takes the cores away from our kernels: a third of a training step on two cores. Results do
+/// not depend on it. candle reads the setting from `CANDLE_NUM_THREADS` alone; a value that the user set stays.
+pub fn keep_candle_on_one_thread() {
+    const NAME: &str = "CANDLE_NUM_THREADS";
+    if std::env::var_os(NAME).is_none() {
+        // SAFETY: `main` has started no thread yet, so nobody reads the environment meanwhile.
+        unsafe { std::env::set_var(NAME, "1") };
+    }
+}
 
 /// The instruction sets that have code of their own; the results are the same on all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
