@@ -7,7 +7,7 @@ use candle_core::Tensor;
 
 use super::config::TowerConfig;
 use crate::model::kernel::{Mat, Packed};
-use crate::model::ops::{Activation, Grad, Masking, activate, attention_qkv, layer_norm, linear_packed, values};
+use crate::model::ops::{Activation, Grad, Masking, activate, add, attention_qkv, layer_norm, linear_packed, values};
 use crate::model::weights::Tensors;
 
 /// Packs a weight that is stored `[out, in]`.
@@ -104,9 +104,9 @@ impl Tower {
         let mut x = x;
         for layer in &self.layers {
             let qkv = layer.qkv_proj.apply(&layer.norm1.apply(&x)?)?;
-            x = (x + layer.out_proj.apply(&attention_qkv(&qkv, self.heads, masking.clone())?)?)?;
+            x = add(&x, &layer.out_proj.apply(&attention_qkv(&qkv, self.heads, masking.clone())?)?)?;
             let inner = activate(&layer.fc1.apply(&layer.norm2.apply(&x)?)?, self.activation)?;
-            x = (x + layer.fc2.apply(&inner)?)?;
+            x = add(&x, &layer.fc2.apply(&inner)?)?;
         }
         Ok(x)
     }

@@ -31,9 +31,16 @@ pub(super) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) ->
 pub(super) fn pack_rows(a: Mat, row: usize, height: usize, k: usize, out: &mut [f32]) {
     let block = a.at(row, k);
     if a.row_stride == 1 {
-        for (column, out) in out.chunks_exact_mut(height).enumerate() {
-            let start = column * a.column_stride;
-            out.copy_from_slice(&block[start..start + height]);
+        match height {
+            12 => copy_runs::<12>(block, a.column_stride, out),
+            6 => copy_runs::<6>(block, a.column_stride, out),
+            4 => copy_runs::<4>(block, a.column_stride, out),
+            _ => {
+                for (column, out) in out.chunks_exact_mut(height).enumerate() {
+                    let start = column * a.column_stride;
+                    out.copy_from_slice(&block[start..start + height]);
+                }
+            }
         }
     } else if a.column_stride == 1 {
         let depth = out.len() / height;
@@ -63,7 +70,11 @@ pub(super) fn pack_rows(a: Mat, row: usize, height: usize, k: usize, out: &mut [
 pub(super) fn pack_columns(b: Mat, k: usize, column: usize, width: usize, tile: usize, out: &mut [f32]) {
     let block = b.at(k, column);
     let depth = out.len() / tile;
-    if b.column_stride == 1 {
+    if b.column_stride == 1 && width == 32 && tile == 32 {
+        copy_runs::<32>(block, b.row_stride, out);
+    } else if b.column_stride == 1 && width == 16 && tile == 16 {
+        copy_runs::<16>(block, b.row_stride, out);
+    } else if b.column_stride == 1 {
         for (row, out) in out.chunks_exact_mut(tile).enumerate() {
             let start = row * b.row_stride;
             out[..width].copy_from_slice(&block[start..start + width]);
@@ -79,6 +90,15 @@ pub(super) fn pack_columns(b: Mat, k: usize, column: usize, width: usize, tile: 
                 *out = block[row * b.row_stride + i * b.column_stride];
             }
             out[width..].fill(0.0);
+        }
+    }
+}
+
+/// Copies runs of `M` numbers that begin `stride` apart; a size known beforehand saves a call for each.
+fn copy_runs<const M: usize>(block: &[f32], stride: usize, out: &mut [f32]) {
+    for (i, out) in out.as_chunks_mut::<M>().0.iter_mut().enumerate() {
+        if let Some(run) = block[i * stride..].first_chunk::<M>() {
+            *out = *run;
         }
     }
 }

@@ -23,7 +23,7 @@ use std::ops::{Deref, Range};
 use candle_core::{CpuStorage, Device, Layout, Result, Shape, Storage, StorageRef, Tensor, bail};
 use rayon::prelude::*;
 
-pub use activation::{Activation, activate, gelu, gelu_new, quick_gelu, relu, sigmoid, tanh};
+pub use activation::{Activation, activate, add, gelu, gelu_new, quick_gelu, relu, sigmoid, tanh};
 pub use assemble::assemble;
 pub use attention::{Masking, attention, attention_kv, attention_qkv};
 pub use conv::{Conv, conv2d};

@@ -65,6 +65,7 @@ fn gradients_agree_with_central_differences() {
     }
     let parts = [random(11, (2, 2, 3)), random(12, (3, 4, 3))];
     check("assemble", &parts, |a| assemble(&a[0], &a[1], &[1, 1, 0]));
+    check("add", &[x.clone(), random(13, (2, 5, 6))], |a| add(&a[0], &a[1]));
     let heads = [x.clone(), random(9, (2, 3, 3)), random(10, (2, 3))];
     check("matmul_heads", &heads, |a| matmul_heads(&a[0], &a[1], &a[2]));
     let norm = [x.clone(), random(4, 6), random(5, 6)];

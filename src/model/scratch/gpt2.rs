@@ -17,7 +17,7 @@ use crate::language::Language;
 use crate::model::Bundle;
 use crate::model::gpt2::{Gpt2, Gpt2Config};
 use crate::model::init::Rng;
-use crate::model::ops::{backward, cross_entropy};
+use crate::model::ops::backward;
 use crate::model::tokenizer::{CaptionTokenizer, train_bpe, train_characters};
 use crate::progress::{Checkpoint, Interrupted, Progress};
 
@@ -165,9 +165,7 @@ impl<'a> Lesson<'a> {
         let embedded = self.model.embed_tokens(&ids, trainable)?;
         let hidden = self.model.hidden(&self.shift(&embedded, offset)?, trainable)?;
         let count = places.len();
-        let places = Tensor::from_vec(places, count, &Device::Cpu)?;
-        let hidden = hidden.flatten(0, 1)?.index_select(&places, 0)?;
-        Ok((cross_entropy(&self.model.logits(&hidden, trainable)?, &targets)?, count))
+        Ok((self.model.loss(&hidden, &places, &targets, trainable)?, count))
     }
 
     /// Makes the model, which adds positions from 0 on, see positions from `offset` on.
