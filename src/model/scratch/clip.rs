@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor, Var};
+use rayon::prelude::*;
 
 use super::config::learning_rate;
 use super::encoder::Encoder;
@@ -187,14 +188,12 @@ impl<'a> Lesson<'a> {
 
     fn step(&mut self, batch: &[usize], lr: f64, rng: &mut Rng) -> Result<f64> {
         let config = self.config;
-        let views: Vec<View> = batch
-            .iter()
-            .map(|_| View::random(config.image_size, config.crop, config.flips, config.jitter as f32, rng))
-            .collect();
-        let mut x = vec![0.0_f32; batch.len() * config.crop * config.crop * 3];
-        for ((out, &picture), view) in x.chunks_exact_mut(config.crop * config.crop * 3).zip(batch).zip(&views) {
-            self.train.album.look(picture, &self.light, view, out);
-        }
+        let views: Vec<View> = batch.iter().map(|_| View::random(config, rng)).collect();
+        let (pixels, album) = (config.crop * config.crop * 3, &self.train.album);
+        let mut x = vec![0.0_f32; batch.len() * pixels];
+        x.par_chunks_mut(pixels).zip(batch).zip(&views).for_each(|((out, &picture), view)| {
+            album.look(picture, &self.light, view, out);
+        });
         let x = Tensor::from_vec(x, (batch.len(), config.crop, config.crop, 3), &Device::Cpu)?;
         let bags = self.train.bags(batch, |count| rng.below(count))?;
         let weights = self.weights();

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct ScratchClipConfig {
     /// The side in pixels to which pictures are scaled first, and at which they are embedded.
     pub image_size: usize,
-    /// The side in pixels of the random crops that are trained on, at most `image_size`.
+    /// The side in pixels of the random views that are trained on, at most `image_size`.
     pub crop: usize,
     /// Channels after each halving of the resolution; one stage each, the first without residual blocks.
     pub channels: Vec<usize>,
@@ -42,6 +42,8 @@ pub struct ScratchClipConfig {
     pub terms_weight: f64,
     /// Also train on mirrored pictures and quarter turns (the eight symmetries of a square).
     pub flips: bool,
+    /// The largest relative change of the side of the square that is cut out and scaled to `crop`.
+    pub zoom: f64,
     /// The largest relative change of contrast and the largest shift of brightness, in standard deviations.
     pub jitter: f64,
     /// How many of the eight symmetries [`ScratchVision`](super::ScratchVision) averages over: 1, 2, 4 or 8.
@@ -69,6 +71,7 @@ impl Default for ScratchClipConfig {
             target_temperature: 0.1,
             terms_weight: 1.0,
             flips: true,
+            zoom: 0.2,
             jitter: 0.2,
             views: 8,
             seed: 0,
@@ -91,6 +94,7 @@ impl ScratchClipConfig {
         ensure!(self.batch >= 2, "batch must be at least 2: captions are told apart within a batch");
         let rates = [self.temperature, self.target_temperature];
         ensure!(rates.iter().all(|&rate| rate > 0.0), "temperature and target_temperature must be positive");
+        ensure!((0.0..1.0).contains(&self.zoom), "zoom must be at least 0 and below 1, not {}", self.zoom);
         ensure!((0.0..1.0).contains(&self.jitter), "jitter must be at least 0 and below 1, not {}", self.jitter);
         ensure!((0.0..1.0).contains(&self.warmup), "warmup must be at least 0 and below 1, not {}", self.warmup);
         ensure!([1, 2, 4, 8].contains(&self.views), "views must be 1, 2, 4 or 8, not {}", self.views);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::encoder::{Encoder, check_shapes};
@@ -112,9 +113,7 @@ pub(super) fn view_features(
     for symmetry in 0..views {
         let view = View::whole(size, symmetry);
         let mut x = vec![0.0_f32; count * size * size * 3];
-        for (picture, out) in x.chunks_exact_mut(size * size * 3).enumerate() {
-            album.look(picture, light, &view, out);
-        }
+        x.par_chunks_mut(size * size * 3).enumerate().for_each(|(picture, out)| album.look(picture, light, &view, out));
         let x = Tensor::from_vec(x, (count, size, size, 3), &Device::Cpu)?;
         let features = encoder.features(weights, &x)?;
         sum = Some(match sum {
