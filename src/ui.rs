@@ -133,7 +133,14 @@ const LINE_EVERY: Duration = Duration::from_secs(20);
 impl Bar {
     fn new(ui: &Ui, name: &str) -> Self {
         let plain = !ui.quiet && !ui.terminal;
-        Self { bars: ui.bars.clone(), name: name.to_owned(), bar: Mutex::new(None), plain, spoken: Mutex::default(), note: Mutex::default() }
+        Self {
+            bars: ui.bars.clone(),
+            name: name.to_owned(),
+            bar: Mutex::new(None),
+            plain,
+            spoken: Mutex::default(),
+            note: Mutex::default(),
+        }
     }
 
     fn with(&self, change: impl FnOnce(&ProgressBar)) {

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::sandbox::{Sandbox, tiny};
+use crate::sandbox::{Sandbox, TINY};
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
@@ -27,7 +27,7 @@ fn status_tells_fresh_from_stale_in_text_and_json() {
 
 #[test]
 fn a_dry_run_does_nothing_and_says_what_the_build_does() {
-    let sandbox = Sandbox::new(&tiny());
+    let sandbox = Sandbox::new(TINY);
     let plan = json(&sandbox.rsic(&["build", "--dry-run", "--json", "score/ucm_mlp"]).ok().out);
     assert!(!sandbox.path("cache").exists() && !sandbox.path("output").exists());
     let planned: Vec<&str> = plan.as_array().unwrap().iter().map(|row| row["target"].as_str().unwrap()).collect();
@@ -106,7 +106,7 @@ fn show_dag_log_and_completions_print_to_stdout() {
 
 #[test]
 fn targets_are_names_globs_and_kinds() {
-    let sandbox = Sandbox::new(&tiny());
+    let sandbox = Sandbox::new(TINY);
     for (target, expected) in [
         ("score/*_amht", &["score/ucm_amht", "score/ucm_cn_amht"][..]),
         ("embed", &["embed/ucm"]),
@@ -133,7 +133,7 @@ fn an_override_changes_the_plan_but_not_the_file() {
 
 #[test]
 fn every_mapper_and_fine_tuning_build_in_both_languages() {
-    let sandbox = Sandbox::new(&tiny());
+    let sandbox = Sandbox::new(TINY);
     sandbox.rsic(&["build", "--jobs", "2", "score/*", "-p", "train.epochs=1"]).ok();
     for dataset in ["ucm", "ucm_cn"] {
         for model in ["constant", "mlp", "transformer", "amht", "mlp_gpt", "transformer_gpt", "amht_gpt"] {

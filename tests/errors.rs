@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::sandbox::{Sandbox, tiny};
+use crate::sandbox::{Sandbox, TINY};
 
 struct Row {
     name: &'static str,
@@ -68,7 +68,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "wrong type",
-        spoil: |s| s.edit("pipeline.toml", |text| text.replace("epochs = 2", "epochs = \"two\"")),
+        spoil: |s| s.edit("pipeline.toml", |text| text.replace("[train]\nepochs = 2", "[train]\nepochs = \"two\"")),
         args: &["status"],
         code: 2,
         words: &["pipeline.toml:", "epochs = \"two\"", "expected u32"],
@@ -152,7 +152,7 @@ const ROWS: &[Row] = &[
 fn every_mistake_is_named_with_its_place_and_its_remedy() {
     for row in ROWS {
         println!("{}", row.name);
-        let sandbox = Sandbox::new(&tiny());
+        let sandbox = Sandbox::new(TINY);
         (row.spoil)(&sandbox);
         let ran = sandbox.rsic(row.args);
         println!("{}", ran.err);
@@ -162,7 +162,7 @@ fn every_mistake_is_named_with_its_place_and_its_remedy() {
 
 #[test]
 fn a_failed_stage_loses_nothing_and_the_next_build_goes_on() {
-    let sandbox = Sandbox::new(&tiny());
+    let sandbox = Sandbox::new(TINY);
     let image = some_image(&sandbox);
     let bytes = fs::read(&image).unwrap();
     fs::write(&image, &bytes[..20]).unwrap();
@@ -174,7 +174,7 @@ fn a_failed_stage_loses_nothing_and_the_next_build_goes_on() {
 
 #[test]
 fn keep_going_builds_what_does_not_depend_on_the_failure() {
-    let sandbox = Sandbox::new(&tiny());
+    let sandbox = Sandbox::new(TINY);
     fs::write(sandbox.path("datasets/UCM_captions/dataset_ucm_cn.json"), "{").unwrap();
     let ran = sandbox.rsic(&["build", "--keep-going", "ingest/ucm_cn", "ingest/ucm"]);
     assert!(ran.built().contains("ingest/ucm"), "{}", ran.err);

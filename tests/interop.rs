@@ -16,7 +16,7 @@ kinds = sorted({os.path.dirname(f) for f in files})
 assert len(kinds) >= 10, kinds
 for kind in kinds:
     pattern = f"{kind}/*.parquet"
-    both = duckdb.sql(f"select count(*) from read_parquet('{pattern}')").fetchone()[0]
+    both = duckdb.sql(f"select count(*) from read_parquet('{pattern}')").fetchall()[0][0]
     one = sum(len(pandas.read_parquet(f)) for f in glob.glob(pattern))
     assert both == one, (pattern, both, one)
 for f in files:
@@ -27,7 +27,7 @@ for f in files:
     lineage = json.loads(meta[b"rsic.lineage"])
     assert len(lineage["key"]) == 64 and lineage["stage"], f
     rows = duckdb.sql(f"select decode(value) from parquet_kv_metadata('{f}') where decode(key) = 'rsic.lineage'")
-    assert json.loads(rows.fetchone()[0]) == lineage, f
+    assert json.loads(rows.fetchall()[0][0]) == lineage, f
 scores = duckdb.sql("select metric, value from 'output/score/*.parquet' where model = 'amht'").df()
 assert set(scores.metric) >= {"BLEU-1", "BLEU-4", "ROUGE-L", "CIDEr-D"}, scores
 vectors = pandas.read_parquet("output/embed/ucm.parquet").vector

@@ -3,12 +3,12 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::sandbox::{Sandbox, tiny};
+use crate::sandbox::{Sandbox, TINY};
 
 const TARGETS: &[&str] = &["score/ucm_amht", "score/ucm_cn_mlp"];
 
 fn build_in_empty_cache(threads: &str) -> Vec<(String, Vec<(String, String)>)> {
-    let sandbox = Sandbox::new(&tiny());
+    let sandbox = Sandbox::new(TINY);
     let mut command = sandbox.command(&["build", "--threads", threads]);
     let output = command.args(TARGETS).env("POLARS_MAX_THREADS", threads).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -27,7 +27,7 @@ fn data_hashes_do_not_depend_on_threads() {
 #[test]
 fn a_killed_build_goes_on_to_the_same_bytes() {
     let reference = build_in_empty_cache("2");
-    let sandbox = Sandbox::new(&tiny());
+    let sandbox = Sandbox::new(TINY);
     let mut kills = 0;
     for round in 1..200 {
         let mut child = sandbox
@@ -56,7 +56,7 @@ fn a_killed_build_goes_on_to_the_same_bytes() {
 
 #[test]
 fn two_builds_at_once_share_the_work() {
-    let sandbox = Sandbox::new(&tiny());
+    let sandbox = Sandbox::new(TINY);
     let start = || sandbox.command(&["build", "score/ucm_mlp"]).stderr(std::process::Stdio::piped()).spawn().unwrap();
     let (first, second) = (start(), start());
     let runs = [first, second].map(|child| crate::sandbox::Ran::from(child.wait_with_output().unwrap()).ok().built());

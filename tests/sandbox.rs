@@ -11,7 +11,7 @@ use rsic::sample::{self, SampleConfig};
 use tempfile::TempDir;
 
 /// Sizes that keep a whole build at some seconds; the shape of the pipeline is that of the demo.
-pub const TINY: &str = r#"
+pub(crate) const TINY: &str = r#"
 [datasets.ucm]
 annotations = "datasets/UCM_captions/dataset.json"
 images = "datasets/UCM_captions/imgs"
@@ -46,10 +46,21 @@ layers = 1
 heads = 2
 
 [scratch.clip]
-SCRATCH_CLIP
+epochs = 2
+image_size = 24
+crop = 16
+channels = [8, 16]
+dim = 16
+text_width = 16
+batch = 16
+views = 1
 
 [scratch.gpt2]
-SCRATCH_GPT2
+epochs = 2
+vocab_size = 400
+width = 32
+layers = 1
+heads = 2
 
 [train]
 epochs = 2
@@ -62,48 +73,40 @@ max_tokens = { en = 20, zh = 30 }
 decoding = { method = "beam", width = 2 }
 "#;
 
-const SCRATCH_CLIP: &str = "epochs = 1";
-const SCRATCH_GPT2: &str = "epochs = 1";
-
-/// The tiny configuration.
-pub fn tiny() -> String {
-    TINY.replace("SCRATCH_CLIP", SCRATCH_CLIP).replace("SCRATCH_GPT2", SCRATCH_GPT2)
-}
-
 /// A workspace that is removed at the end of the test.
-pub struct Sandbox {
+pub(crate) struct Sandbox {
     folder: TempDir,
     /// The workspace.
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
 }
 
 /// What a command did.
-pub struct Ran {
+pub(crate) struct Ran {
     /// Exit code; `None` after a signal.
-    pub code: Option<i32>,
+    pub(crate) code: Option<i32>,
     /// Standard output.
-    pub out: String,
+    pub(crate) out: String,
     /// Standard error.
-    pub err: String,
+    pub(crate) err: String,
 }
 
 impl Ran {
     /// The targets that ran, in any order.
-    pub fn built(&self) -> BTreeSet<String> {
+    pub(crate) fn built(&self) -> BTreeSet<String> {
         let lines = self.err.lines().filter_map(|line| line.trim().strip_prefix("built "));
         lines.filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
     }
 
     /// Fails the test unless the command succeeded.
     #[track_caller]
-    pub fn ok(self) -> Self {
+    pub(crate) fn ok(self) -> Self {
         assert_eq!(self.code, Some(0), "stdout:\n{}\nstderr:\n{}", self.out, self.err);
         self
     }
 
     /// Fails the test unless the command failed with this code and these words on stderr.
     #[track_caller]
-    pub fn fails(self, code: i32, words: &[&str]) -> Self {
+    pub(crate) fn fails(self, code: i32, words: &[&str]) -> Self {
         assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.out, self.err);
         for word in words {
             assert!(self.err.contains(word), "no {word:?} in stderr:\n{}", self.err);
@@ -135,7 +138,7 @@ fn dataset() -> &'static Path {
 }
 
 /// Copies a folder.
-pub fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -150,7 +153,7 @@ pub fn copy(from: &Path, to: &Path) {
 
 impl Sandbox {
     /// A workspace with the dataset and `pipeline` as its pipeline.toml; nothing is built.
-    pub fn new(pipeline: &str) -> Self {
+    pub(crate) fn new(pipeline: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("workspace");
         copy(dataset(), &root.join("datasets"));
@@ -160,14 +163,14 @@ impl Sandbox {
 
     /// A workspace whose models were trained before and lie in folders, as downloaded ones would;
     /// `score/ucm_amht` is built.
-    pub fn with_models() -> Self {
+    pub(crate) fn with_models() -> Self {
         static BUILT: OnceLock<Sandbox> = OnceLock::new();
         let built = BUILT.get_or_init(|| {
-            let sandbox = Self::new(&tiny());
+            let sandbox = Self::new(TINY);
             sandbox.rsic(&["build", "embed/ucm", "tokenize/ucm"]).ok();
             copy(&sandbox.root.join("output/pretrain/ucm_clip"), &sandbox.root.join("models/clip"));
             copy(&sandbox.root.join("output/pretrain/ucm_gpt2"), &sandbox.root.join("models/gpt2"));
-            let text = tiny().replace("clip = \"scratch\"", "clip = \"./models/clip\"");
+            let text = TINY.replace("clip = \"scratch\"", "clip = \"./models/clip\"");
             let text = text.replace("en = \"scratch\"", "en = \"./models/gpt2\"");
             fs::write(sandbox.root.join("pipeline.toml"), text).unwrap();
             sandbox.rsic(&["build", "score/ucm_amht"]).ok();
@@ -180,12 +183,12 @@ impl Sandbox {
     }
 
     /// Runs `rsic -C <workspace> ARGS`.
-    pub fn rsic(&self, args: &[&str]) -> Ran {
+    pub(crate) fn rsic(&self, args: &[&str]) -> Ran {
         self.command(args).output().unwrap().into()
     }
 
     /// The command, to be started in another way.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rsic"));
         command.arg("-C").arg(&self.root).args(args).env_remove("RUST_BACKTRACE").env("NO_COLOR", "1");
         command.env("HF_HOME", self.folder.path().join("no-hub"));
@@ -193,12 +196,12 @@ impl Sandbox {
     }
 
     /// A path in the workspace.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
 
     /// Changes a text file of the workspace.
-    pub fn edit(&self, name: &str, change: impl FnOnce(String) -> String) {
+    pub(crate) fn edit(&self, name: &str, change: impl FnOnce(String) -> String) {
         let path = self.path(name);
         let old = fs::read_to_string(&path).unwrap();
         let new = change(old.clone());
@@ -207,14 +210,14 @@ impl Sandbox {
     }
 
     /// Moves the whole workspace to another folder.
-    pub fn relocate(&mut self) {
+    pub(crate) fn relocate(&mut self) {
         let target = self.folder.path().join("elsewhere");
         fs::rename(&self.root, &target).unwrap();
         self.root = target;
     }
 
     /// Instance -> data hashes of its outputs, for everything that these targets need.
-    pub fn data(&self, targets: &[&str]) -> Vec<(String, Vec<(String, String)>)> {
+    pub(crate) fn data(&self, targets: &[&str]) -> Vec<(String, Vec<(String, String)>)> {
         let args: Vec<&str> = ["status", "--json"].iter().chain(targets).copied().collect();
         let rows: serde_json::Value = serde_json::from_str(&self.rsic(&args).ok().out).unwrap();
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();

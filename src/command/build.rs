@@ -80,7 +80,8 @@ pub fn finish(ui: &Ui, summary: &Summary, spent: Duration) -> ExitCode {
         (count(|e| *e == Ending::Skipped), "skipped"),
     ];
     let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
-    ui.say(&format!("{} stages: {} in {}", summary.endings.len(), parts.join(", "), ui::seconds(spent)));
+    let stages = if summary.endings.len() == 1 { "stage" } else { "stages" };
+    ui.say(&format!("{} {stages}: {} in {}", summary.endings.len(), parts.join(", "), ui::seconds(spent)));
     summary.failures.first().map_or(ExitCode::SUCCESS, |(_, error)| ExitCode::from(failure::code(error)))
 }
 

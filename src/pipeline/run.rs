@@ -73,16 +73,24 @@ pub struct Summary {
     pub records: BTreeMap<NodeId, Record>,
 }
 
-/// How often a build starts again because an object that was there turned out to be damaged.
-const REPAIRS: usize = 4;
+/// How often the same output may turn out to be damaged before the build gives up.
+const REPAIRS: usize = 3;
 
 /// Builds `targets` and everything that they need.
+///
+/// An object that turns out to be damaged when it is read is in quarantine by then; the build starts again and makes it anew.
 pub fn build(workspace: &Workspace, targets: &[NodeId], options: &Options, reporter: &dyn Reporter) -> Result<Summary> {
     let mut options = options.clone();
-    for _ in 0..REPAIRS {
+    let mut repairs: BTreeMap<(String, String), usize> = BTreeMap::new();
+    loop {
         let summary = pass(workspace, targets, &options, reporter)?;
         let lost = summary.failures.iter().find_map(|(_, error)| error.downcast_ref::<LostObject>());
         let Some(lost) = lost else { return Ok(summary) };
+        let times = repairs.entry((lost.instance.clone(), lost.output.clone())).or_default();
+        *times += 1;
+        if *times > REPAIRS {
+            return Err(anyhow!("{lost} as often as it is built: is the disk failing?"));
+        }
         reporter.remark(&lost.instance, &format!("output `{}` was damaged; it is built again", lost.output));
         // What was forced and has been built need not run twice.
         let built = |node: &NodeId| {
@@ -90,7 +98,6 @@ pub fn build(workspace: &Workspace, targets: &[NodeId], options: &Options, repor
         };
         options.forced.retain(|node| !built(node));
     }
-    Err(anyhow!("objects in the cache are damaged as fast as they are built: is the disk failing?"))
 }
 
 struct Work {
