@@ -120,7 +120,7 @@ pub fn seconds(spent: Duration) -> String {
 struct Bar {
     bars: MultiProgress,
     name: String,
-    bar: Mutex<Option<ProgressBar>>,
+    shown: Mutex<Option<ProgressBar>>,
     plain: bool,
     /// When a line was last written where there is no terminal.
     spoken: Mutex<Option<Instant>>,
@@ -136,7 +136,7 @@ impl Bar {
         Self {
             bars: ui.bars.clone(),
             name: name.to_owned(),
-            bar: Mutex::new(None),
+            shown: Mutex::new(None),
             plain,
             spoken: Mutex::default(),
             note: Mutex::default(),
@@ -144,7 +144,7 @@ impl Bar {
     }
 
     fn with(&self, change: impl FnOnce(&ProgressBar)) {
-        if let Some(bar) = self.bar.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+        if let Some(bar) = self.shown.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
             change(bar);
         }
     }
@@ -158,7 +158,7 @@ impl Progress for Bar {
         let fresh =
             self.bars.add(ProgressBar::new(total).with_style(style).with_prefix(format!("{} {what}", self.name)));
         fresh.enable_steady_tick(Duration::from_millis(500));
-        let old = self.bar.lock().unwrap_or_else(PoisonError::into_inner).replace(fresh);
+        let old = self.shown.lock().unwrap_or_else(PoisonError::into_inner).replace(fresh);
         if let Some(old) = old {
             old.finish_and_clear();
         }

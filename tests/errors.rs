@@ -110,7 +110,7 @@ const ROWS: &[Row] = &[
         spoil: |s| {
             s.edit("pipeline.toml", |text| {
                 text.replace("clip = \"scratch\"", "clip = \"openai/clip-vit-base-patch32\"")
-            })
+            });
         },
         args: &["build", "embed/ucm"],
         code: 1,

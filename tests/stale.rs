@@ -83,7 +83,7 @@ const CHANGES: &[Row] = &[
         name: "one train caption edited",
         change: |sandbox| {
             edit_json(sandbox, |json| {
-                first_of(json, "train")["sentences"][0]["raw"] = "A quite different text .".into()
+                first_of(json, "train")["sentences"][0]["raw"] = "A quite different text .".into();
             });
         },
         runs: &["ingest/ucm", "tokenize/ucm", "train/ucm_amht", "caption/ucm_amht", TARGET],
@@ -240,7 +240,8 @@ fn a_column_that_nobody_reads_changes_no_key() {
 
 #[test]
 fn why_names_the_change() {
-    let rows: &[(&str, fn(&Sandbox), &str, &str)] = &[
+    type Change = fn(&Sandbox);
+    let rows: &[(&str, Change, &str, &str)] = &[
         (
             "parameter",
             |sandbox| sandbox.edit("pipeline.toml", |text| text.replace("lr = 1e-3", "lr = 2e-3")),

@@ -16,7 +16,7 @@ use crate::ui::{self, Ui};
 /// Build targets and everything that they need; only what changed runs.
 #[derive(Debug, Args)]
 pub struct Build {
-    /// What to build: names or globs, such as score/ucm_amht or 'score/*_amht'.
+    /// What to build: names or globs, such as `score/ucm_amht` or `'score/*_amht'`.
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<String>,
     /// How many stages may run at once; each uses all threads.

@@ -23,8 +23,8 @@ use crate::ui::{self, Ui};
 
 /// Remote sensing image captioning: annotation files and images to captions and scores.
 ///
-/// A workspace is a folder with a pipeline.toml. Targets are named STAGE/INSTANCE, such as score/ucm_amht; quote globs
-/// such as 'score/*_amht'.
+/// A workspace is a folder with a pipeline.toml. Targets are named STAGE/INSTANCE, such as `score/ucm_amht`; quote globs
+/// such as `'score/*_amht'`.
 #[derive(Debug, Parser)]
 #[command(name = "rsic", version, arg_required_else_help = true)]
 pub struct Cli {

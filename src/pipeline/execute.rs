@@ -50,7 +50,9 @@ impl Execution<'_> {
 
     /// Returns the node's record, from the cache or from a run.
     pub(super) fn go(&self) -> Result<(Record, Ending)> {
-        if let Some(found) = self.hit(Ending::Fresh)? {
+        if !self.forced
+            && let Some(found) = self.hit(Ending::Fresh)?
+        {
             return Ok(found);
         }
         let name = self.name();
@@ -66,8 +68,10 @@ impl Execution<'_> {
             waited = true;
             self.reporter.waiting(&name, holder);
         })?;
-        // Another build may have made it meanwhile.
-        if waited && let Some(found) = self.hit(Ending::Restored)? {
+        // Another build may have made it between the first look and the lock.
+        if (waited || !self.forced)
+            && let Some(found) = self.hit(Ending::Restored)?
+        {
             return Ok(found);
         }
         let reasons = self.reasons()?;
@@ -90,9 +94,6 @@ impl Execution<'_> {
 
     /// The record if it and all its objects are there, with the outputs put at their stable paths.
     fn hit(&self, ending: Ending) -> Result<Option<(Record, Ending)>> {
-        if self.forced && ending == Ending::Fresh {
-            return Ok(None);
-        }
         let (record, reasons) = self.planner.look_up(self.spec(), &self.ingredients)?;
         let Some(record) = record.filter(|_| reasons.is_empty()) else { return Ok(None) };
         let written = self.show(&record)?;

@@ -44,6 +44,9 @@ pub struct Decoding {
     pub width: usize,
     /// Beams are compared by sum of log-probabilities / length ^ this.
     pub length_penalty: f64,
+    /// Whether end-of-text ends a caption; the original, which never learnt it, stops only at the ids or texts below.
+    #[serde(skip_serializing_if = "Clone::clone")]
+    pub end_token: bool,
     /// Further token ids that end a caption, besides end-of-text (the original's are 13 and 764).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stop_ids: Vec<u32>,
@@ -54,7 +57,14 @@ pub struct Decoding {
 
 impl Default for Decoding {
     fn default() -> Self {
-        Self { method: Method::Beam, width: 5, length_penalty: 1.0, stop_ids: Vec::new(), stop_texts: Vec::new() }
+        Self {
+            method: Method::Beam,
+            width: 5,
+            length_penalty: 1.0,
+            end_token: true,
+            stop_ids: Vec::new(),
+            stop_texts: Vec::new(),
+        }
     }
 }
 
@@ -99,7 +109,7 @@ impl Caption {
             width: self.decoding.width,
             max_tokens: self.max_tokens,
             length_penalty: self.decoding.length_penalty,
-            end_token: true,
+            end_token: self.decoding.end_token,
             stop_ids: self.decoding.stop_ids.clone(),
             stop_texts: self.decoding.stop_texts.clone(),
         }
