@@ -114,7 +114,7 @@ pub fn embeddings(dim: usize) -> SchemaRef {
     ])
 }
 
-/// `train` and `pretrain`: one row per epoch.
+/// `train` and `pretrain`: one row per epoch; `best` marks the one whose weights are kept.
 pub fn history() -> SchemaRef {
     schema(&[
         ("epoch", DataType::UInt32, false),

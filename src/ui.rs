@@ -1,8 +1,9 @@
 //! Everything that a person sees: results on stdout, remarks and progress on stderr. The only file that prints.
 
+use std::io::ErrorKind::BrokenPipe;
 use std::io::{IsTerminal, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use comfy_table::{Cell, Color, ContentArrangement, Row, Table, presets};
@@ -35,6 +36,7 @@ pub struct Ui {
     bars: MultiProgress,
     quiet: bool,
     terminal: bool,
+    lost: OnceLock<String>,
 }
 
 impl Ui {
@@ -42,16 +44,23 @@ impl Ui {
     pub fn new(quiet: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let target = if quiet || !terminal { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        Self { bars: MultiProgress::with_draw_target(target), quiet, terminal }
+        Self { bars: MultiProgress::with_draw_target(target), quiet, terminal, lost: OnceLock::new() }
     }
 
-    /// Writes a result to stdout. A closed pipe is the reader's choice, not an error.
+    /// Writes a result to stdout. A closed pipe is the reader's choice; anything else is told by [`Ui::lost_output`].
     pub fn out(&self, text: &str) {
-        self.bars.suspend(|| {
+        let written = self.bars.suspend(|| {
             let mut stdout = anstream::stdout().lock();
-            _ = writeln!(stdout, "{text}");
-            _ = stdout.flush();
+            writeln!(stdout, "{text}").and_then(|()| stdout.flush())
         });
+        if let Err(error) = written.or_else(|error| if error.kind() == BrokenPipe { Ok(()) } else { Err(error) }) {
+            _ = self.lost.set(error.to_string());
+        }
+    }
+
+    /// Why a part of the output did not reach stdout, if so.
+    pub fn lost_output(&self) -> Option<&str> {
+        self.lost.get().map(String::as_str)
     }
 
     /// Writes a remark to stderr, unless quiet.

@@ -106,10 +106,7 @@ impl CacheError {
     /// What the user can do about it, if anything is known to help.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
-            Self::NoSpace { .. } => {
-                "free some space, for example with `rsic clean`, and build again; nothing half-written was kept"
-                    .to_owned()
-            }
+            Self::NoSpace { .. } => "free some space and build again; nothing half-written was kept".to_owned(),
             Self::Format { path, .. } => format!(
                 "use the program version that wrote it, or remove the folder {} and build again",
                 path.parent().unwrap_or(path).display()

@@ -20,8 +20,8 @@ pub struct Build {
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<String>,
     /// How many stages may run at once; each uses all threads.
-    #[arg(short, long, value_name = "N", default_value_t = 1)]
-    jobs: usize,
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: u16,
     /// Say what would be done and why, and do nothing.
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -54,7 +54,7 @@ impl Build {
         let targets = target::resolve(&workspace.graph, &self.targets)?;
         let started = Instant::now();
         let options = Options {
-            jobs: self.jobs,
+            jobs: self.jobs.into(),
             forced: if self.force { targets.clone() } else { Vec::new() },
             keep_going: self.keep_going,
             lock_timeout: self.lock_timeout.map(Duration::from_secs),

@@ -76,6 +76,7 @@ impl Clean {
         }
         if self.cache && !self.dry_run {
             workspace.cache.forget(root.key)?;
+            workspace.cache.partial(root.key).remove()?;
             workspace.cache.remove_root(&name)?;
         }
         Ok((removed, usize::from(self.cache)))

@@ -99,7 +99,7 @@ fn record<'a>(workspace: &Workspace, summary: &'a Summary, name: &str) -> Result
 }
 
 fn read(workspace: &Workspace, record: &Record, output: &str) -> Result<RecordBatch> {
-    let output = record.outputs.iter().find(|made| made.name == output).ok_or_else(|| anyhow!("no {output}"))?;
+    let output = record.output(output).ok_or_else(|| anyhow!("no {output}"))?;
     let bytes = workspace.cache.get(&output.stored())?.ok_or_else(|| anyhow!("{} is gone", output.name))?;
     table::read(bytes)
 }

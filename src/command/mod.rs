@@ -44,8 +44,8 @@ pub struct Global {
     #[arg(short = 'p', long = "parameter", value_name = "KEY=VALUE", global = true)]
     parameters: Vec<String>,
     /// How many threads to compute with (default: all cores). Results do not depend on it.
-    #[arg(long, value_name = "N", global = true)]
-    threads: Option<usize>,
+    #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u16).range(1..=512))]
+    threads: Option<u16>,
     /// Say nothing but results, warnings and errors.
     #[arg(short, long, global = true)]
     quiet: bool,
@@ -81,7 +81,13 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let ui = Ui::new(self.global.quiet);
         match self.dispatch(&ui) {
-            Ok(code) => code,
+            Ok(code) => match ui.lost_output() {
+                None => code,
+                Some(why) => {
+                    ui.error(&format!("cannot write to stdout: {why}"), None);
+                    ExitCode::from(failure::IO)
+                }
+            },
             Err(error) => failure::report(&ui, &error),
         }
     }
@@ -89,7 +95,7 @@ impl Cli {
     fn dispatch(&self, ui: &Ui) -> Result<ExitCode> {
         ui::watch_signals()?;
         if let Some(threads) = self.global.threads {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
             pool.build_global().context("cannot start the threads")?;
         }
         match &self.command {

@@ -31,7 +31,7 @@ pub struct Row {
 
 /// Reads the score table of a record.
 pub fn read(workspace: &Workspace, record: &Record) -> Result<Vec<Row>> {
-    let output = record.outputs.iter().find(|output| output.name == "scores");
+    let output = record.output("scores");
     let output = output.ok_or_else(|| anyhow!("the record has no scores"))?;
     let bytes = workspace.cache.get(&output.stored())?.ok_or_else(|| anyhow!("the scores are gone; build again"))?;
     let scores = table::read(bytes)?;

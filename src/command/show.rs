@@ -50,7 +50,7 @@ impl Show {
     }
 
     fn print(&self, ui: &Ui, workspace: &Workspace, record: &Record, wanted: &str) -> Result<()> {
-        let output = record.outputs.iter().find(|output| output.name == wanted).ok_or_else(|| {
+        let output = record.output(wanted).ok_or_else(|| {
             let names: Vec<&str> = record.outputs.iter().map(|output| output.name.as_str()).collect();
             anyhow!("no output `{wanted}`; there are {}", names.join(", "))
         })?;

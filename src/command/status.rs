@@ -38,6 +38,10 @@ impl Status {
         let workspace = global.peek()?;
         let targets = self.nodes(&workspace)?;
         let plan = Planner::new(&workspace).plan(&targets, &[])?;
+        if workspace.cache.dir().exists() {
+            // So that the next look need not hash again; where it cannot be written, it will.
+            _ = workspace.facts.save();
+        }
         if targets.is_empty() {
             let count = workspace.graph.nodes.len();
             ui.say(&format!("nothing is built yet; `rsic status --all` lists the {count} targets of pipeline.toml"));

@@ -22,6 +22,9 @@ pub use resize::{fitted_size, resize_bicubic, shortest_side};
 
 use crate::digest::Digest;
 
+/// Raised whenever [`decode`] makes other pixels of a file, or reads files that it refused. History: 1, the first.
+pub const VERSION: u32 = 1;
+
 /// An RGB picture with 8 bits per sample.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {

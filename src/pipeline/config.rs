@@ -161,7 +161,16 @@ impl Config {
                 })?;
             }
         }
-        config.check(text)?;
+        if let Err(wrong) = config.check(text) {
+            // If the file alone is in order, an override is to blame.
+            let file_is_right = toml::from_str::<Self>(text).is_ok_and(|file| file.check(text).is_ok());
+            return Err(match wrong {
+                ConfigError::Invalid { text, hint, .. } if file_is_right => {
+                    ConfigError::Invalid { place: format!("-p {}", overrides.join(" -p ")), text, hint }
+                }
+                other => other,
+            });
+        }
         Ok(config)
     }
 
@@ -212,6 +221,23 @@ impl Config {
             }
             if let Err(message) = mapper.check() {
                 return wrong(&key, format!("mapper `{name}`: {message}"), None);
+            }
+        }
+        let mut models: BTreeMap<String, (&str, &str)> = BTreeMap::new();
+        for dataset in self.datasets.keys() {
+            for mapper in self.mappers.keys().map(String::as_str).chain([super::graph::CONSTANT]) {
+                if let Some((a, b)) = models.insert(format!("{dataset}_{mapper}"), (dataset, mapper)) {
+                    let message = format!(
+                        "`{dataset}_{mapper}` could be mapper `{mapper}` on dataset `{dataset}` or mapper `{b}` on dataset `{a}`"
+                    );
+                    return wrong(&format!("mappers.{b}"), message, Some("give one of them another name".to_owned()));
+                }
+            }
+        }
+        for (key, checked) in [("scratch.clip", self.scratch.clip.check()), ("scratch.gpt2", self.scratch.gpt2.check())]
+        {
+            if let Err(error) = checked {
+                return wrong(key, format!("[{key}]: {error:#}"), None);
             }
         }
         if let Err(message) = self.train.check() {
@@ -273,11 +299,9 @@ fn position(text: &str, offset: usize) -> String {
 
 /// The position of the table header `[key]`, or of its parent, for errors that concern a whole table.
 fn place_of_key(text: &str, key: &str) -> String {
-    let found = text.find(&format!("[{key}]")).or_else(|| {
-        let parent = key.rsplit_once('.').map_or(key, |(parent, _)| parent);
-        text.find(&format!("[{parent}]"))
-    });
-    found.map_or_else(|| FILE.to_owned(), |at| position(text, at))
+    let parent = key.rsplit_once('.').map_or(key, |(parent, _)| parent);
+    let line_of = |key: &str| text.lines().position(|line| line.trim_start().starts_with(&format!("[{key}]")));
+    line_of(key).or_else(|| line_of(parent)).map_or_else(|| FILE.to_owned(), |line| format!("{FILE}:{}:1", line + 1))
 }
 
 /// Reads serde's ``unknown field `x`, expected one of `a`, `b` `` and proposes the nearest name.

@@ -10,7 +10,7 @@ use super::graph::{From, NodeId};
 use super::plan::{Planner, scratch_files, view_path};
 use super::run::{Ending, Reporter};
 use super::{Node, Workspace};
-use crate::cache::{self, Event, Exposed, Ingredients, Object, Output, Patience, Reason, Record, RunLog};
+use crate::cache::{self, Event, Exposed, Ingredients, Object, Output, Patience, Reason, Record, RunLog, View};
 use crate::digest::Digest;
 use crate::progress::{Interrupted, Progress};
 use crate::stage::{Content, Context, Inputs, Loaded, Made, Outcome};
@@ -63,13 +63,9 @@ impl Execution<'_> {
             timeout: self.lock_timeout,
             cancelled: &|| self.reporter.stopped(),
         };
-        let mut waited = false;
-        let guard = self.workspace.cache.lock(key, &patience, &mut |holder| {
-            waited = true;
-            self.reporter.waiting(&name, holder);
-        })?;
+        let guard = self.workspace.cache.lock(key, &patience, &mut |holder| self.reporter.waiting(&name, holder))?;
         // Another build may have made it between the first look and the lock.
-        if (waited || !self.forced)
+        if !self.forced
             && let Some(found) = self.hit(Ending::Restored)?
         {
             return Ok(found);
@@ -79,7 +75,9 @@ impl Execution<'_> {
         let started = Instant::now();
         let run = self.run(progress.as_ref());
         let spent = started.elapsed();
-        self.note(&reasons, spent, run.as_ref().err())?;
+        if let Err(error) = self.note(&reasons, spent, run.as_ref().err()) {
+            self.reporter.remark(&name, &format!("cannot write the log: {error:#}"));
+        }
         let record = run?;
         drop(guard);
         Ok((record, Ending::Built { seconds: spent.as_secs() }))
@@ -105,17 +103,22 @@ impl Execution<'_> {
     fn show(&self, record: &Record) -> Result<bool> {
         let cache = &self.workspace.cache;
         let name = self.name();
-        if cache.root(&name)?.is_none_or(|root| root.key != record.key) {
-            cache.set_root(&name, record.key)?;
-        }
+        let again = cache.root(&name)?.is_some_and(|root| root.key == record.key);
         let mut written = false;
         for output in &record.outputs {
-            let path = self.workspace.root.join(view_path(self.spec(), output));
+            let relative = view_path(self.spec(), output);
+            let path = self.workspace.root.join(&relative);
+            if again && cache.view(&output.stored(), &path, &self.workspace.facts)? == View::Modified {
+                self.reporter.remark(&name, &format!("{} was edited; the result is put back", relative.display()));
+            }
             match cache.expose(&output.stored(), &path, &self.workspace.facts)? {
                 Exposed::Kept => {}
                 Exposed::Written => written = true,
                 Exposed::Lost => return Err(self.lost(self.node, &output.name)),
             }
+        }
+        if !again {
+            cache.set_root(&name, record.key)?;
         }
         Ok(written)
     }
@@ -128,20 +131,22 @@ impl Execution<'_> {
         let cache = &self.workspace.cache;
         let key = self.ingredients.key();
         let partial = cache.partial(key);
-        let rows = self.rows_root();
+        if self.forced {
+            partial.remove()?;
+        }
         let mut slot = partial.slot("checkpoint");
         let inputs = self.inputs()?;
         let mut context = Context {
             progress,
             checkpoint: &mut slot,
             facts: &self.workspace.facts,
-            previous: rows.as_deref().map(|root| self.previous(root)).transpose()?.flatten(),
+            previous: if self.forced { None } else { self.previous()? },
         };
         let outcome = self.spec().stage.run(&inputs, &mut context).map_err(Self::translate)?;
         self.sources_unchanged()?;
         let record = self.publish(outcome)?;
-        if let Some(root) = rows {
-            cache.set_root(&root, record.key)?;
+        if let Some(scope) = self.row_scope(&self.ingredients) {
+            cache.set_root(&rows_root(scope), record.key)?;
         }
         self.show(&record)?;
         partial.remove()?;
@@ -182,8 +187,9 @@ impl Execution<'_> {
     }
 
     fn output(&self, node: NodeId, name: &str) -> Result<&Output> {
-        let found = self.upstream[&node].outputs.iter().find(|output| output.name == name);
-        found.ok_or_else(|| anyhow!("{} has no output `{name}`", self.workspace.graph.name(node)))
+        self.upstream[&node]
+            .output(name)
+            .ok_or_else(|| anyhow!("{} has no output `{name}`", self.workspace.graph.name(node)))
     }
 
     fn object(&self, node: NodeId, output: &Output) -> Loaded {
@@ -262,22 +268,31 @@ impl Execution<'_> {
         })
     }
 
-    /// The name under which the newest table with the same row keys is remembered.
-    fn rows_root(&self) -> Option<String> {
+    /// What decides a row besides its own input: the key without the rows. `None` where rows are not computed one by one.
+    fn row_scope(&self, ingredients: &Ingredients) -> Option<Digest> {
         let rows = self.spec().stage.row_input()?;
-        let mut scope = self.ingredients.clone();
+        let mut scope = ingredients.clone();
         let prefix = format!("{rows}.");
         scope.inputs.retain(|name, _| name != rows && !name.starts_with(&prefix));
-        Some(format!("rows/{}", scope.key().to_hex()))
+        Some(scope.key())
     }
 
-    fn previous(&self, root: &str) -> Result<Option<arrow::array::RecordBatch>> {
+    /// The main table of an earlier run with the same row scope: of this instance, else of any other.
+    fn previous(&self) -> Result<Option<arrow::array::RecordBatch>> {
         let cache = &self.workspace.cache;
-        let Some(root) = cache.root(root)? else { return Ok(None) };
-        let Some(record) = cache.record(root.key)? else { return Ok(None) };
-        let primary = self.spec().stage.primary();
-        let Some(output) = record.outputs.iter().find(|output| output.name == primary) else { return Ok(None) };
-        cache.get(&output.stored())?.map(table::read).transpose()
+        let Some(scope) = self.row_scope(&self.ingredients) else { return Ok(None) };
+        for root in [self.name(), rows_root(scope)] {
+            let Some(root) = cache.root(&root)? else { continue };
+            let Some(record) = cache.record(root.key)? else { continue };
+            if self.row_scope(&record.ingredients) != Some(scope) {
+                continue;
+            }
+            let Some(output) = record.output(self.spec().stage.primary()) else { continue };
+            if let Some(bytes) = cache.get(&output.stored())? {
+                return table::read(bytes).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     fn note(&self, reasons: &[Reason], spent: Duration, error: Option<&anyhow::Error>) -> Result<()> {
@@ -296,6 +311,11 @@ impl Execution<'_> {
         };
         Ok(self.log.append(&event)?)
     }
+}
+
+/// The root that remembers the newest table of a row scope, whatever instance made it.
+fn rows_root(scope: Digest) -> String {
+    format!("rows/{scope}")
 }
 
 /// The most memory that this process has had, in bytes, where the system tells.

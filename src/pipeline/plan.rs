@@ -142,7 +142,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Source files that are missing are worth saying even while something upstream is still to be built.
-    fn own_sources(&self, node: &Node) -> Result<(), Blocked> {
+    pub(super) fn own_sources(&self, node: &Node) -> Result<(), Blocked> {
         for input in &node.inputs {
             match &input.from {
                 From::File(path) => _ = self.sources.file(path)?,
@@ -261,7 +261,7 @@ impl<'a> Planner<'a> {
     ) -> Result<&'r Output, Blocked> {
         let lacks =
             || Blocked { why: format!("{} has no output `{output}`", self.workspace.graph.name(id)), hint: None };
-        self.record(id, records)?.outputs.iter().find(|made| made.name == output).ok_or_else(lacks)
+        self.record(id, records)?.output(output).ok_or_else(lacks)
     }
 
     /// Makes the next questions look at the source files again.

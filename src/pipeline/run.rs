@@ -3,11 +3,13 @@
 //! Each node is decided at the moment when everything that it reads is known, by the same [`Planner`] that `status`
 //! asks; so a rerun that gives equal data leaves everything after it fresh.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 
 use super::Workspace;
 use super::execute::{Execution, LostObject};
@@ -150,17 +152,42 @@ fn pass(workspace: &Workspace, targets: &[NodeId], options: &Options, reporter: 
         work: Mutex::new(work),
         changed: Condvar::new(),
     };
+    if !options.keep_going {
+        pass.refuse_what_cannot_end(&nodes);
+    }
     std::thread::scope(|scope| {
         for _ in 0..options.jobs.max(1) {
             scope.spawn(|| pass.worker());
         }
     });
-    workspace.facts.save().context("cannot save the stat cache")?;
+    // Without it the next build only has to hash again.
+    if let Err(error) = workspace.facts.save() {
+        reporter.remark("build", &format!("cannot remember the hashes of unchanged files: {error}"));
+    }
     let work = pass.work.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(Summary { endings: work.endings.into_iter().collect(), failures: work.failures, records: work.records })
 }
 
+/// A panic of one stage as an ordinary error, so that it neither hangs nor hides the others.
+fn panicked(cause: &(dyn Any + Send)) -> anyhow::Error {
+    let text = cause.downcast_ref::<String>().map(String::as_str).or_else(|| cause.downcast_ref::<&str>().copied());
+    anyhow!("the stage broke down: {} (this is a defect of rsic)", text.unwrap_or("no message"))
+}
+
 impl Pass<'_> {
+    /// Fails before hours of work if a source or a model that is needed at the end is not there.
+    fn refuse_what_cannot_end(&self, nodes: &[NodeId]) {
+        let mut work = self.lock();
+        for &node in nodes {
+            if let Err(blocked) = self.planner.own_sources(&self.workspace.graph.nodes[node]) {
+                work.failures.push((self.workspace.graph.name(node), anyhow!(blocked)));
+                work.endings.insert(node, Ending::Failed);
+                work.stop = true;
+                return;
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Work> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -170,7 +197,8 @@ impl Pass<'_> {
             let Some(node) = self.next() else { return };
             let name = self.workspace.graph.name(node);
             let started = Instant::now();
-            let result = self.node(node);
+            let result =
+                catch_unwind(AssertUnwindSafe(|| self.node(node))).unwrap_or_else(|cause| Err(panicked(&*cause)));
             let spent = started.elapsed();
             let mut work = self.lock();
             work.running -= 1;

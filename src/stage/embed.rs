@@ -18,8 +18,11 @@ use crate::table;
 /// History: 1, the first.
 pub const VERSION: u32 = 1;
 
-/// How many images are decoded and embedded together. A row's bits do not depend on it.
+/// How many images are decoded and embedded together, at most. A row's bits do not depend on it.
 const BATCH: usize = 32;
+
+/// How many pixels are decoded together, at most, unless one image has more.
+const BATCH_PIXELS: u64 = 100_000_000;
 
 /// After how many images the rows so far are saved.
 const SAVE_EVERY: usize = 256;
@@ -44,27 +47,29 @@ impl Embed {
             Some(table) => rows_of(table, dim)?,
             None => BTreeMap::new(),
         };
-        let reused = wanted.iter().filter(|(digest, _)| known.contains_key(digest)).count();
+        let reused = wanted.iter().filter(|image| known.contains_key(&image.digest)).count();
         known.extend(load(context.checkpoint, dim)?);
         let folder = inputs.path("files")?;
-        let missing: Vec<&(String, String)> = wanted.iter().filter(|(digest, _)| !known.contains_key(digest)).collect();
+        let missing: Vec<&Wanted> = wanted.iter().filter(|image| !known.contains_key(&image.digest)).collect();
         context.progress.begin("images", missing.len() as u64, "images");
         let mut unsaved = 0;
-        for batch in missing.chunks(BATCH) {
+        for batch in batches(&missing) {
             if context.progress.cancelled() {
                 save(context.checkpoint, &known, dim)?;
                 return Err(Interrupted.into());
             }
-            let pictures: Vec<Picture> =
-                batch.par_iter().map(|(digest, name)| open(&folder.join(name), digest)).collect::<Result<_>>()?;
+            let pictures: Vec<Picture> = batch
+                .par_iter()
+                .map(|image| open(&folder.join(&image.filename), &image.digest))
+                .collect::<Result<_>>()?;
             let mut vectors = encoder.embed(&pictures)?;
             if self.unit_length {
                 for vector in vectors.chunks_mut(dim) {
                     to_unit_length(vector);
                 }
             }
-            for ((digest, _), vector) in batch.iter().zip(vectors.chunks(dim)) {
-                known.insert(digest.clone(), vector.to_vec());
+            for (image, vector) in batch.iter().zip(vectors.chunks(dim)) {
+                known.insert(image.digest.clone(), vector.to_vec());
             }
             unsaved += batch.len();
             if unsaved >= SAVE_EVERY {
@@ -79,19 +84,50 @@ impl Embed {
             wanted.len(),
             wanted.len() - reused
         ));
-        outcome.table("embeddings", embeddings(&wanted, &known, dim)?);
+        outcome.table("embeddings", embeddings(wanted.iter().map(|image| image.digest.as_str()), &known, dim)?);
         Ok(outcome)
     }
 }
 
-/// The distinct images as (pixel digest, first file name), in the order of the table.
-fn distinct(images: &RecordBatch) -> Result<Vec<(String, String)>> {
+/// A distinct image.
+struct Wanted {
+    digest: String,
+    /// The first file that shows it.
+    filename: String,
+    pixels: u64,
+}
+
+/// The distinct images, in the order of the table.
+fn distinct(images: &RecordBatch) -> Result<Vec<Wanted>> {
     let mut seen = BTreeSet::new();
-    let pairs = table::strings(images, "digest")?.iter().zip(table::strings(images, "filename")?);
-    Ok(pairs
-        .map(|(digest, name)| (digest.unwrap_or_default().to_owned(), name.unwrap_or_default().to_owned()))
-        .filter(|(digest, _)| seen.insert(digest.clone()))
+    let names = table::strings(images, "filename")?;
+    let sizes = table::u32s(images, "width")?.values().iter().zip(table::u32s(images, "height")?.values());
+    let rows = table::strings(images, "digest")?.iter().zip(names).zip(sizes);
+    Ok(rows
+        .map(|((digest, name), (width, height))| Wanted {
+            digest: digest.unwrap_or_default().to_owned(),
+            filename: name.unwrap_or_default().to_owned(),
+            pixels: u64::from(*width) * u64::from(*height),
+        })
+        .filter(|image| seen.insert(image.digest.clone()))
         .collect())
+}
+
+/// Cuts the images into batches that fit into memory.
+fn batches<'a>(images: &[&'a Wanted]) -> Vec<Vec<&'a Wanted>> {
+    let mut batches: Vec<Vec<&Wanted>> = Vec::new();
+    let mut pixels = 0;
+    for image in images {
+        pixels += image.pixels;
+        match batches.last_mut() {
+            Some(batch) if batch.len() < BATCH && pixels <= BATCH_PIXELS => batch.push(image),
+            _ => {
+                pixels = image.pixels;
+                batches.push(vec![image]);
+            }
+        }
+    }
+    batches
 }
 
 /// Decodes a picture and makes sure that it is still the one that was ingested.
@@ -120,19 +156,22 @@ fn rows_of(embeddings: &RecordBatch, dim: usize) -> Result<BTreeMap<String, Vec<
     Ok(digests.zip(values.chunks(dim).map(<[f32]>::to_vec)).collect())
 }
 
-fn embeddings(wanted: &[(String, String)], known: &BTreeMap<String, Vec<f32>>, dim: usize) -> Result<RecordBatch> {
-    let mut values = Vec::with_capacity(wanted.len() * dim);
-    for (digest, _) in wanted {
-        values.extend_from_slice(&known[digest]);
+fn embeddings<'a>(
+    digests: impl Iterator<Item = &'a str>,
+    known: &BTreeMap<String, Vec<f32>>,
+    dim: usize,
+) -> Result<RecordBatch> {
+    let digests: Vec<&str> = digests.collect();
+    let mut values = Vec::with_capacity(digests.len() * dim);
+    for digest in &digests {
+        values.extend_from_slice(&known[*digest]);
     }
-    let digests = StringArray::from_iter_values(wanted.iter().map(|(digest, _)| digest));
-    table::make(table::embeddings(dim), vec![Arc::new(digests), table::vector_array(values, dim)?])
+    table::make(table::embeddings(dim), vec![Arc::new(StringArray::from(digests)), table::vector_array(values, dim)?])
 }
 
 /// The rows so far travel through the checkpoint as a table of their own.
 fn save(checkpoint: &mut dyn Checkpoint, known: &BTreeMap<String, Vec<f32>>, dim: usize) -> Result<()> {
-    let rows: Vec<(String, String)> = known.keys().map(|digest| (digest.clone(), String::new())).collect();
-    checkpoint.save(&table::write(&embeddings(&rows, known, dim)?, &[])?)
+    checkpoint.save(&table::write(&embeddings(known.keys().map(String::as_str), known, dim)?, &[])?)
 }
 
 fn load(checkpoint: &mut dyn Checkpoint, dim: usize) -> Result<BTreeMap<String, Vec<f32>>> {

@@ -87,12 +87,13 @@ fn look_at_images(folder: &Path, annotations: &Annotations, context: &Context<'_
         if context.progress.cancelled() {
             return Err(Interrupted.into());
         }
-        let looked = context.facts.remember_all(chunk, "picture", |bytes: &[u8]| Facts {
-            file: Digest::of(bytes),
-            picture: picture::decode(bytes)
-                .map(|picture| (picture.digest(), picture.width, picture.height))
-                .map_err(|error| error.to_string()),
-        });
+        let looked =
+            context.facts.remember_all(chunk, &format!("picture {}", picture::VERSION), |bytes: &[u8]| Facts {
+                file: Digest::of(bytes),
+                picture: picture::decode(bytes)
+                    .map(|picture| (picture.digest(), picture.width, picture.height))
+                    .map_err(|error| error.to_string()),
+            });
         for (path, facts) in chunk.iter().zip(looked) {
             let facts: Facts = facts?;
             match facts.picture {

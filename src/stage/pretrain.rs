@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{Context, Inputs, Outcome};
 use crate::language::{Language, Split};
 use crate::model::scratch::{self, EpochLoss, Pretrained, ScratchClipConfig, ScratchGpt2Config};
-use crate::picture::{self, Picture};
+use crate::picture::{self, CropRule, Picture};
 use crate::table;
 
 /// History: 1, the first.
@@ -54,7 +54,8 @@ impl PretrainClip {
                 if picture.digest().to_hex() != *digest {
                     bail!("{} has changed since it was ingested; run the build again", path.display());
                 }
-                Ok(picture)
+                // The size at which they are learned from; many whole pictures would not fit into memory.
+                Ok(picture::square(&picture, self.clip.image_size as u32, CropRule::Floor))
             });
             Ok((pictures.collect::<Result<_>>()?, captions))
         };

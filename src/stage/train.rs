@@ -174,7 +174,7 @@ impl Train {
         let config = self.config();
         let trained = train::train(&config, &mapper, &gpt2, &data, context.checkpoint, context.progress)?;
         let mut outcome = Outcome::default();
-        if let Some(best) = trained.history.iter().find(|row| row.best) {
+        if let Some(best) = trained.history.iter().rfind(|row| row.best) {
             outcome.log.push(format!("best epoch {} of {}", best.epoch, trained.history.len()));
         }
         outcome.table("history", history(&trained.history)?);
@@ -253,6 +253,8 @@ fn history(epochs: &[EpochRow]) -> Result<RecordBatch> {
     let ints = |f: fn(&EpochRow) -> u32| -> ArrayRef { Arc::new(UInt32Array::from_iter_values(epochs.iter().map(f))) };
     let reals =
         |f: fn(&EpochRow) -> f64| -> ArrayRef { Arc::new(Float64Array::from_iter_values(epochs.iter().map(f))) };
+    // The trainer marks every epoch that was the best so far; the last of them is the one whose weights are kept.
+    let kept = epochs.iter().rposition(|row| row.best);
     table::make(
         table::history(),
         vec![
@@ -261,7 +263,7 @@ fn history(epochs: &[EpochRow]) -> Result<RecordBatch> {
             reals(|row| row.lr),
             reals(|row| row.train_loss),
             Arc::new(epochs.iter().map(|row| row.val_loss).collect::<Float64Array>()),
-            Arc::new(epochs.iter().map(|row| Some(row.best)).collect::<BooleanArray>()),
+            Arc::new((0..epochs.len()).map(|row| Some(Some(row) == kept)).collect::<BooleanArray>()),
         ],
     )
 }
