@@ -278,6 +278,18 @@ impl Builder<'_> {
         let model = if finetune { format!("{mapper}_gpt") } else { mapper.to_owned() };
         let name = format!("{dataset}_{model}");
         let language_model = || Input { name: "gpt2", from: gpt2(models::Role::LanguageModel) };
+        let mut reads = vec![
+            output("images", ingest, "images", &["image_id", "split", "digest"]),
+            output("embeddings", embed, "embeddings", &["digest", "vector"]),
+            output("tokens", tokenize, "tokens", &["image_id", "ids"]),
+            language_model(),
+        ];
+        // A scratch encoder has learnt from the train split of the dataset that owns the images.
+        let base = self.config.datasets.get(dataset).and_then(|dataset| dataset.images_of.as_ref());
+        let base = base.filter(|_| self.config.models.clip == models::SCRATCH);
+        if let Some(base) = base.and_then(|base| self.graph.find(&format!("ingest/{base}"))) {
+            reads.push(output("encoder_images", base, "images", &["split", "digest"]));
+        }
         let train = self.graph.add(
             &name,
             Stage::Train(Train {
@@ -286,12 +298,7 @@ impl Builder<'_> {
                 mapper: self.config.mappers[mapper].clone(),
                 train: self.config.train.clone(),
             }),
-            vec![
-                output("images", ingest, "images", &["image_id", "split", "digest"]),
-                output("embeddings", embed, "embeddings", &["digest", "vector"]),
-                output("tokens", tokenize, "tokens", &["image_id", "ids"]),
-                language_model(),
-            ],
+            reads,
         );
         let caption = self.graph.add(
             &name,

@@ -19,6 +19,8 @@ pub enum Role {
 
 const CONFIG: &[&str] = &["config.json"];
 const WEIGHTS: &[&str] = &["model.safetensors", "pytorch_model.bin"];
+/// Lists of weights in several files, in the order of [`WEIGHTS`].
+const SHARDS: &[&str] = &["model.safetensors.index.json", "pytorch_model.bin.index.json"];
 const PREPROCESSOR: &[&str] = &["preprocessor_config.json"];
 const TOKENIZER: &[&str] = &[
     "tokenizer.json",
@@ -76,9 +78,8 @@ pub fn find(source: &str, root: &Path, role: Role) -> Result<ModelFiles, NoModel
             files.insert(name.to_owned(), path);
         }
     }
-    // One file of weights is enough; safetensors is the one that is read.
-    if files.contains_key(WEIGHTS[0]) {
-        files.remove(WEIGHTS[1]);
+    if role.needs_weights() {
+        keep_one_form_of_weights(&folder, &mut files);
     }
     let lacks = |what: &str| NoModel {
         why: format!("model {source}: {} has no {what}", folder.display()),
@@ -87,10 +88,32 @@ pub fn find(source: &str, root: &Path, role: Role) -> Result<ModelFiles, NoModel
     if !files.contains_key(CONFIG[0]) {
         return Err(lacks("config.json"));
     }
-    if role.needs_weights() && !WEIGHTS.iter().any(|name| files.contains_key(*name)) {
+    if role.needs_weights() && !WEIGHTS.iter().chain(SHARDS).any(|name| files.contains_key(*name)) {
         return Err(lacks("model.safetensors or pytorch_model.bin"));
     }
     Ok(ModelFiles { name: source.to_owned(), files })
+}
+
+/// Of several forms of the same weights one is read: safetensors before PyTorch's, whole before in shards.
+fn keep_one_form_of_weights(folder: &Path, files: &mut BTreeMap<String, PathBuf>) {
+    for (whole, list) in WEIGHTS.iter().zip(SHARDS) {
+        if let Some(found) = files.remove(*whole) {
+            WEIGHTS.iter().for_each(|other| _ = files.remove(*other));
+            files.insert((*whole).to_owned(), found);
+            return;
+        }
+        let path = folder.join(list);
+        let Ok(text) = std::fs::read(&path) else { continue };
+        let json: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+        let shards = json["weight_map"].as_object().into_iter().flat_map(|map| map.values());
+        // A list that climbs out of its folder is not followed; loading then names the missing shard.
+        let shards = shards.filter_map(|name| name.as_str()).filter(|name| !name.contains(['/', '\\']));
+        for name in shards {
+            files.insert(name.to_owned(), folder.join(name));
+        }
+        files.insert((*list).to_owned(), path);
+        return;
+    }
 }
 
 fn is_folder(source: &str) -> bool {

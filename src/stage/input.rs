@@ -45,6 +45,11 @@ impl Inputs {
         self.0.get(name).ok_or_else(|| anyhow!("the stage asked for the input `{name}`, which it does not declare"))
     }
 
+    /// Whether the stage was given this input.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// A table input.
     pub fn table(&self, name: &str) -> Result<RecordBatch> {
         let bytes = self.get(name)?.bytes()?;

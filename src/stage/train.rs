@@ -1,9 +1,9 @@
 //! `train`: vectors and tokens -> a mapper in front of GPT-2.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, RecordBatch, UInt32Array};
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,8 @@ use crate::table;
 /// History: 1, the first.
 pub const VERSION: u32 = 1;
 
-/// Reads `images`, `embeddings`, `tokens` and the language model `gpt2`; writes `history` and `weights`.
+/// Reads `images`, `embeddings`, `tokens`, the language model `gpt2` and, where a scratch encoder learnt from another
+/// dataset, that one's `encoder_images`; writes `history` and `weights`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Train {
     /// The language of the captions.
@@ -151,6 +152,9 @@ impl Training {
 impl Train {
     /// Runs the stage.
     pub fn run(&self, inputs: &Inputs, context: &mut Context<'_>) -> Result<Outcome> {
+        if inputs.has("encoder_images") {
+            no_leak(&inputs.table("images")?, &inputs.table("encoder_images")?)?;
+        }
         let bundle = inputs.bundle("gpt2")?;
         let gpt2 = Gpt2::load(&bundle)?;
         let tokenizer = CaptionTokenizer::load(&bundle, self.language)?;
@@ -198,6 +202,26 @@ impl Train {
             compat_ignore_zero: t.compat_ignore_zero,
         }
     }
+}
+
+/// Fails if the image encoder was trained on an image that this dataset tests or validates on.
+fn no_leak(images: &RecordBatch, encoder_images: &RecordBatch) -> Result<()> {
+    let digests = |images: &RecordBatch, train: bool| -> Result<BTreeSet<String>> {
+        let rows = table::strings(images, "split")?.iter().zip(table::strings(images, "digest")?);
+        let rows = rows.filter(|(split, _)| (*split == Some(Split::Train.name())) == train);
+        Ok(rows.filter_map(|(_, digest)| digest.map(str::to_owned)).collect())
+    };
+    // Pictures that stand in both parts of the other dataset are its own affair; lint reports them there.
+    let (seen, held_out_there) = (digests(encoder_images, true)?, digests(encoder_images, false)?);
+    let held_out = digests(images, false)?;
+    let leaks = held_out.iter().filter(|digest| seen.contains(*digest) && !held_out_there.contains(*digest)).count();
+    if leaks > 0 {
+        bail!(
+            "{leaks} held-out images of this dataset are in the train split of the one named by `images_of`, so the \
+             scratch encoder has learnt from them: remove `images_of` to train one of its own"
+        );
+    }
+    Ok(())
 }
 
 /// The row of each image's vector in `embeddings`, by image id.
