@@ -98,7 +98,9 @@ pub fn find(source: &str, root: &Path, role: Role) -> Result<ModelFiles, NoModel
 fn keep_one_form_of_weights(folder: &Path, files: &mut BTreeMap<String, PathBuf>) {
     for (whole, list) in WEIGHTS.iter().zip(SHARDS) {
         if let Some(found) = files.remove(*whole) {
-            WEIGHTS.iter().for_each(|other| _ = files.remove(*other));
+            for other in WEIGHTS {
+                files.remove(*other);
+            }
             files.insert((*whole).to_owned(), found);
             return;
         }
