@@ -220,6 +220,7 @@ impl Reporter for Ui {
             Ending::Fresh | Ending::Skipped => {}
             Ending::Restored => self.say(&format!("{} {instance}", paint("restored", GREEN))),
             Ending::Built { .. } => self.say(&format!("{} {instance} in {}", paint("   built", GREEN), seconds(spent))),
+            Ending::Interrupted => self.say(&format!("{} {instance}", paint(" stopped", YELLOW))),
             Ending::Failed => self.say(&format!("{} {instance}", paint("  failed", RED))),
         }
     }

@@ -124,6 +124,28 @@ fn targets_are_names_globs_and_kinds() {
 }
 
 #[test]
+fn a_change_of_its_own_is_told_even_behind_a_stale_input() {
+    let sandbox = Sandbox::with_models();
+    let why = sandbox.rsic(&["why", "-p", "train.lr=0.5", "-p", "caption.decoding.width=7", "score/ucm_amht"]).ok().out;
+    assert!(why.contains("caption/ucm_amht: stale: parameter decoding.width 2 -> 7"), "{why}");
+    assert!(why.contains("score/ucm_amht: maybe"), "{why}");
+}
+
+#[test]
+fn forcing_computes_every_row_again() {
+    let sandbox = Sandbox::with_models();
+    let before = sandbox.data(&["embed/ucm"]);
+    let ran = sandbox.rsic(&["build", "--force", "embed/ucm"]).ok();
+    assert!(ran.err.contains("embed/ucm images: 160 images"), "{}", ran.err);
+    assert_eq!(sandbox.data(&["embed/ucm"]), before);
+}
+
+#[test]
+fn nothing_built_is_not_fresh() {
+    Sandbox::new(TINY).rsic(&["status", "--exit-code"]).fails(3, &["nothing is built yet"]);
+}
+
+#[test]
 fn an_override_changes_the_plan_but_not_the_file() {
     let sandbox = Sandbox::with_models();
     let why = sandbox.rsic(&["why", "-p", "train.epochs=3", "train/ucm_amht"]).ok().out;

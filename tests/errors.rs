@@ -46,7 +46,7 @@ const ROWS: &[Row] = &[
         spoil: |s| fs::remove_file(some_image(s)).unwrap(),
         args: &["build", "ingest/ucm"],
         code: 1,
-        words: &["1 of ", "images are missing", "imgs/"],
+        words: &["1 of ", "images that the annotation file names are missing", "imgs/"],
     },
     Row {
         name: "truncated image",
@@ -114,7 +114,10 @@ const ROWS: &[Row] = &[
         },
         args: &["build", "embed/ucm"],
         code: 1,
-        words: &["openai/clip-vit-base-patch32 is not in the Hugging Face cache", "hint: ", "download"],
+        words: &[
+            "openai/clip-vit-base-patch32 is not in the Hugging Face cache",
+            "hint: fetch it with `hf download openai/clip-vit-base-patch32`",
+        ],
     },
     Row {
         name: "model folder not there",
@@ -136,6 +139,41 @@ const ROWS: &[Row] = &[
         args: &["status", "-p", "train.epochs=many"],
         code: 2,
         words: &["-p train.epochs=many", "expected u32"],
+    },
+    Row {
+        name: "override out of range",
+        spoil: |_| {},
+        args: &["status", "-p", "train.lr=-1"],
+        code: 2,
+        words: &["-p train.lr=-1", "`lr` must be a positive number"],
+    },
+    Row {
+        name: "two models of one name",
+        spoil: |s| s.edit("pipeline.toml", |text| format!("{text}\n[mappers.cn_amht]\nkind = \"mlp\"\n")),
+        args: &["status"],
+        code: 2,
+        words: &["ucm_cn_amht", "give one of them another name"],
+    },
+    Row {
+        name: "a model that is missing at the end",
+        spoil: |s| s.edit("pipeline.toml", |text| text.replace("en = \"scratch\"", "en = \"./nowhere\"")),
+        args: &["build", "score/ucm_amht"],
+        code: 1,
+        words: &["tokenize/ucm: model folder ", "1 stage: 1 failed"],
+    },
+    Row {
+        name: "a pretraining that diverges",
+        spoil: |_| {},
+        args: &["build", "pretrain/ucm_gpt2", "-p", "scratch.gpt2.lr=1e30"],
+        code: 1,
+        words: &["pretrain/ucm_gpt2: the loss is ", "lower `lr`"],
+    },
+    Row {
+        name: "demo in a workspace of one's own",
+        spoil: |s| fs::remove_dir_all(s.path("datasets")).unwrap(),
+        args: &["demo", "."],
+        code: 1,
+        words: &["is a workspace already"],
     },
     Row {
         name: "Chinese without raw_chinese",

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::{Global, failure, scores, status};
-use crate::pipeline::plan::Planner;
+use crate::pipeline::plan::{Planner, State};
 use crate::pipeline::run::{self, Ending, Options, Summary};
 use crate::pipeline::{NodeId, Workspace, target};
 use crate::stage::Kind;
@@ -48,7 +48,8 @@ impl Build {
             let forced = if self.force { targets.clone() } else { Vec::new() };
             let plan = Planner::new(&workspace).plan(&targets, &forced)?;
             status::print(ui, &workspace, &plan, true, self.json)?;
-            return Ok(ExitCode::SUCCESS);
+            let blocked = plan.nodes.iter().any(|planned| matches!(planned.state, State::Blocked { .. }));
+            return Ok(if blocked { ExitCode::from(failure::FAILED) } else { ExitCode::SUCCESS });
         }
         let workspace = global.open()?;
         let targets = target::resolve(&workspace.graph, &self.targets)?;
@@ -76,6 +77,7 @@ pub fn finish(ui: &Ui, summary: &Summary, spent: Duration) -> ExitCode {
         (count(|e| matches!(e, Ending::Built { .. })), "built"),
         (count(|e| *e == Ending::Restored), "restored"),
         (count(|e| *e == Ending::Fresh), "fresh"),
+        (count(|e| *e == Ending::Interrupted), "stopped"),
         (count(|e| *e == Ending::Failed), "failed"),
         (count(|e| *e == Ending::Skipped), "skipped"),
     ];

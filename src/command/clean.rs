@@ -17,7 +17,7 @@ pub struct Clean {
     /// The targets (default: all).
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
-    /// Forget the cached results too, so that a build computes them again.
+    /// Forget the cached results too, so that a build computes them again; their bytes stay in cache/objects.
     #[arg(long)]
     cache: bool,
     /// Remove outputs even if they were edited since they were built.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use arrow::array::RecordBatch;
 use clap::Args;
 
@@ -13,7 +13,7 @@ use super::{Global, build, scores};
 use crate::cache::Record;
 use crate::language::Language;
 use crate::pipeline::run::{self, Options, Summary};
-use crate::pipeline::{Workspace, config, target};
+use crate::pipeline::{Config, Workspace, config, target};
 use crate::sample::{self, SampleConfig};
 use crate::table;
 use crate::ui::{self, Ui};
@@ -40,12 +40,17 @@ impl Demo {
         let root = global.directory.join(&self.dir);
         std::fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
         let file = root.join(config::FILE);
+        let datasets = root.join("datasets");
         if !file.exists() {
             std::fs::write(&file, sample::PIPELINE).with_context(|| format!("cannot write {}", file.display()))?;
+        } else if !sample::is_written(&datasets)
+            && std::fs::read_to_string(&file).ok().as_deref() != Some(sample::PIPELINE)
+        {
+            bail!("{} is a workspace already, and not the demo's: name another folder", root.display());
         }
+        Config::load(&root, &global.parameters)?;
         ui.say(&format!("workspace {}", root.display()));
         let started = Instant::now();
-        let datasets = root.join("datasets");
         if !sample::is_written(&datasets) {
             sample::write(&datasets, &SampleConfig::default(), ui.progress("sample").as_ref())?;
         }

@@ -49,7 +49,7 @@ impl Status {
         if self.json || !targets.is_empty() {
             print(ui, &workspace, &plan, self.why, self.json)?;
         }
-        let stale = self.exit_code && !plan.is_fresh();
+        let stale = self.exit_code && (targets.is_empty() || !plan.is_fresh());
         Ok(if stale { ExitCode::from(failure::STALE) } else { ExitCode::SUCCESS })
     }
 

@@ -166,7 +166,7 @@ fn in_hub_cache(source: &str) -> Result<PathBuf, NoModel> {
     Err(NoModel {
         why: format!("model {source} is not in the Hugging Face cache {}", cache.display()),
         hint: format!(
-            "fetch it with `huggingface-cli download {id}{at}`, or train small models from the data: \
+            "fetch it with `hf download {id}{at}`, or train small models from the data: \
              `-p models.clip=scratch -p models.gpt2.en=scratch -p models.gpt2.zh=scratch`"
         ),
     })

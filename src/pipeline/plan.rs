@@ -121,7 +121,10 @@ impl<'a> Planner<'a> {
             return Ok(unknown(match root {
                 None => State::Stale { reasons: vec![Reason::NeverBuilt] },
                 Some(_) if forced => State::Stale { reasons: vec![Reason::Forced] },
-                Some(_) => State::Maybe { upstream: unbuilt },
+                Some(root) => match self.own_changes(spec, root.key)? {
+                    reasons if reasons.is_empty() => State::Maybe { upstream: unbuilt },
+                    reasons => State::Stale { reasons },
+                },
             }));
         }
         let records = |id: NodeId| place.get(&id).and_then(|&at| before[at].record.as_ref());
@@ -139,6 +142,15 @@ impl<'a> Planner<'a> {
             _ => State::Stale { reasons },
         };
         Ok(Planned { node, state, key: Some(key), record })
+    }
+
+    /// What changed in the node itself since the build under `key`, whatever its inputs come out as.
+    fn own_changes(&self, node: &Node, key: Digest) -> Result<Vec<Reason>> {
+        let Some(old) = self.workspace.cache.record(key)? else { return Ok(vec![Reason::RecordMissing]) };
+        let mut new = old.ingredients.clone();
+        new.version = node.version;
+        new.parameters = node.stage.parameters()?;
+        Ok(Ingredients::differences(&old.ingredients, &new))
     }
 
     /// Source files that are missing are worth saying even while something upstream is still to be built.

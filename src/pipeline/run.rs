@@ -46,6 +46,8 @@ pub enum Ending {
     },
     /// The stage failed.
     Failed,
+    /// The user stopped the stage.
+    Interrupted,
     /// Something that it reads failed.
     Skipped,
 }
@@ -215,9 +217,10 @@ impl Pass<'_> {
                 Err(error) => {
                     let fatal = error.is::<Interrupted>() || error.is::<LostObject>();
                     work.stop |= fatal || !self.options.keep_going;
+                    let ending = if error.is::<Interrupted>() { Ending::Interrupted } else { Ending::Failed };
                     work.failures.push((name.clone(), error));
                     self.skip_after(node, &mut work);
-                    Ending::Failed
+                    ending
                 }
             };
             work.endings.insert(node, ending.clone());

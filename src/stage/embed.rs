@@ -63,6 +63,12 @@ impl Embed {
                 .map(|image| open(&folder.join(&image.filename), &image.digest))
                 .collect::<Result<_>>()?;
             let mut vectors = encoder.embed(&pictures)?;
+            if let Some(at) = vectors.iter().position(|value| !value.is_finite()) {
+                let name = &batch[at / dim].filename;
+                bail!(
+                    "the image encoder gives no numbers for {name}: its weights are damaged or were never trained well"
+                );
+            }
             if self.unit_length {
                 for vector in vectors.chunks_mut(dim) {
                     to_unit_length(vector);

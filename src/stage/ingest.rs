@@ -69,16 +69,11 @@ type ImageFacts = (Digest, Digest, u32, u32);
 fn look_at_images(folder: &Path, annotations: &Annotations, context: &Context<'_>) -> Result<Vec<ImageFacts>> {
     let paths: Vec<PathBuf> = annotations.images.iter().map(|image| folder.join(&image.filename)).collect();
     let missing: Vec<&PathBuf> = paths.iter().filter(|path| !path.is_file()).collect();
-    if let Some(first) = missing.first() {
+    if !missing.is_empty() {
         let few: Vec<String> = missing.iter().take(5).map(|path| path.display().to_string()).collect();
         let more = if missing.len() > few.len() { ", ..." } else { "" };
-        bail!(
-            "{} of {} images are missing: {}{more} (the annotation file names them; the first is {})",
-            missing.len(),
-            paths.len(),
-            few.join(", "),
-            first.display(),
-        );
+        let count = (missing.len(), paths.len());
+        bail!("{} of {} images that the annotation file names are missing: {}{more}", count.0, count.1, few.join(", "));
     }
     context.progress.begin("images", paths.len() as u64, "images");
     let mut all = Vec::with_capacity(paths.len());

@@ -105,6 +105,14 @@ fn split_of(images: &RecordBatch, sentences: &RecordBatch, split: Split) -> Resu
 }
 
 fn outcome(made: Pretrained) -> Result<Outcome> {
+    let diverged = made.history.iter().find(|row| !row.train_loss.is_finite());
+    if let Some(row) = diverged {
+        bail!(
+            "the loss is {} in epoch {}: try a lower `lr` under [scratch] in pipeline.toml",
+            row.train_loss,
+            row.epoch
+        );
+    }
     let mut outcome = Outcome::default();
     outcome.table("history", history(&made.history)?);
     for (name, bytes) in made.bundle.files {

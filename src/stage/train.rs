@@ -142,7 +142,13 @@ impl Training {
         if !(fraction(self.betas.0) && fraction(self.betas.1)) {
             return Err(format!("`betas` must lie in [0, 1), not {:?}", self.betas));
         }
-        if !(self.warmup.is_finite() && self.warmup >= 0.0) {
+        if !(self.eps.is_finite() && self.eps > 0.0) {
+            return Err(format!("`eps` must be a positive number, not {}", self.eps));
+        }
+        if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
+            return Err(format!("`weight_decay` must be a number from 0 on, not {}", self.weight_decay));
+        }
+        if !(self.warmup.is_finite() && self.warmup >= 0.0 && (self.warmup < 1.0 || self.warmup.fract() == 0.0)) {
             return Err(format!("`warmup` must be a fraction of all steps or a count, not {}", self.warmup));
         }
         Ok(())

@@ -96,6 +96,7 @@ impl ScratchClipConfig {
         ensure!(rates.iter().all(|&rate| rate > 0.0), "temperature and target_temperature must be positive");
         ensure!((0.0..1.0).contains(&self.zoom), "zoom must be at least 0 and below 1, not {}", self.zoom);
         ensure!((0.0..1.0).contains(&self.jitter), "jitter must be at least 0 and below 1, not {}", self.jitter);
+        ensure!(self.lr.is_finite() && self.lr > 0.0, "lr must be a positive number, not {}", self.lr);
         ensure!((0.0..1.0).contains(&self.warmup), "warmup must be at least 0 and below 1, not {}", self.warmup);
         ensure!([1, 2, 4, 8].contains(&self.views), "views must be 1, 2, 4 or 8, not {}", self.views);
         Ok(())
@@ -161,6 +162,7 @@ impl ScratchGpt2Config {
         ensure!(self.width.is_multiple_of(self.heads), "heads must divide width, {} by {}", self.width, self.heads);
         let shortest = self.max_offset + 8;
         ensure!(self.positions >= shortest, "positions must be at least max_offset + 8 = {shortest}");
+        ensure!(self.lr.is_finite() && self.lr > 0.0, "lr must be a positive number, not {}", self.lr);
         ensure!((0.0..1.0).contains(&self.warmup), "warmup must be at least 0 and below 1, not {}", self.warmup);
         Ok(())
     }
