@@ -64,8 +64,8 @@ fn unsafe_name(name: &str) -> Option<&'static str> {
     match name {
         "" => Some("is empty"),
         "." | ".." => Some("is a folder"),
-        _ if name.starts_with('.') => Some("is hidden"),
         _ if name.contains(['/', '\\']) => Some("has a path separator"),
+        _ if name.starts_with('.') => Some("is hidden"),
         _ if drive => Some("begins with a drive letter"),
         _ if name.contains(char::is_control) => Some("has a control character"),
         _ => None,

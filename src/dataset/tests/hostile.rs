@@ -101,6 +101,11 @@ fn contradictions_and_dangers_are_named() {
             "bad.json: image 1: file name \"../1.tif\" has a path separator; a plain name such as `1.tif` is wanted",
         ),
         (
+            "a hidden file",
+            |f| f["images"][0]["filename"] = json!(".a.tif"),
+            "bad.json: image 1: file name \".a.tif\" is hidden; a plain name such as `1.tif` is wanted",
+        ),
+        (
             "the folder above",
             |f| f["images"][0]["filename"] = json!(".."),
             "bad.json: image 1: file name \"..\" is a folder; a plain name such as `1.tif` is wanted",
