@@ -37,7 +37,7 @@ fn a_killed_build_goes_on_to_the_same_bytes() {
             .stderr(std::process::Stdio::null())
             .spawn()
             .unwrap();
-        sleep(Duration::from_millis(150 * round));
+        sleep(Duration::from_millis(40 * round));
         if let Some(status) = child.try_wait().unwrap() {
             assert!(status.success());
             break;
@@ -46,7 +46,7 @@ fn a_killed_build_goes_on_to_the_same_bytes() {
         child.wait().unwrap();
         kills += 1;
     }
-    assert!(kills > 3, "only {kills} kills");
+    assert!(kills >= 3, "only {kills} kills");
     println!("{kills} kills");
     sandbox.rsic(&["build"]).fails(2, &["TARGET"]);
     sandbox.rsic(&[&["build"], TARGETS].concat()).ok();
