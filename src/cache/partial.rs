@@ -52,6 +52,11 @@ impl PartialDir {
         file::replace(&self.scratch, &self.path(name)?, &content)
     }
 
+    /// Whether anything was saved and not removed.
+    pub fn exists(&self) -> bool {
+        self.folder.exists()
+    }
+
     /// Removes everything, when the work is done or not wanted any more.
     pub fn remove(&self) -> Result<(), CacheError> {
         match fs::remove_dir_all(&self.folder) {

@@ -50,13 +50,16 @@ impl Execution<'_> {
 
     /// Returns the node's record, from the cache or from a run.
     pub(super) fn go(&self) -> Result<(Record, Ending)> {
+        let key = self.ingredients.key();
+        let partial = self.workspace.cache.partial(key);
+        // Unfinished work of a finished action is left by a kill between the two; it is removed under the lock.
         if !self.forced
+            && !partial.exists()
             && let Some(found) = self.hit(Ending::Fresh)?
         {
             return Ok(found);
         }
         let name = self.name();
-        let key = self.ingredients.key();
         let patience = Patience {
             command: "rsic build",
             instance: &name,
@@ -68,6 +71,7 @@ impl Execution<'_> {
         if !self.forced
             && let Some(found) = self.hit(Ending::Restored)?
         {
+            partial.remove()?;
             return Ok(found);
         }
         let reasons = self.reasons()?;
