@@ -2,25 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Result, anyhow, ensure};
 use candle_core::{Device, Tensor};
-use safetensors::SafeTensors;
 
 use super::Bundle;
 use super::gpt2::{Gpt2, Gpt2Config, Writer};
-use super::mapper::{Mapper, MapperConfig};
+use super::mapper::Mapper;
 use super::search::{DecodeConfig, Hypothesis, search};
 use super::tokenizer::CaptionTokenizer;
-use super::weights::{self, Weights};
+use super::train::read_weights;
 use crate::language::Language;
 use crate::progress::{Interrupted, Progress};
-
-/// Where trained weights carry the mapper's settings, as JSON.
-pub const MAPPER_KEY: &str = "rsic.mapper";
-/// What the names of a mapper's tensors begin with.
-pub const MAPPER_PREFIX: &str = "clip_project.";
-/// What the names of a fine-tuned language model's tensors begin with.
-pub const GPT_PREFIX: &str = "gpt.";
 
 /// A caption and how it came about.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,29 +36,15 @@ pub struct Captioner {
 impl Captioner {
     /// Reads trained weights and the language model they were trained with.
     ///
-    /// `mapper_weights` is a SafeTensors file: `clip_project.*`, the mapper's settings in its metadata
-    /// ([`MAPPER_KEY`]), and `gpt.*` if the language model was fine-tuned, which then takes the place of the bundle's weights.
+    /// `mapper_weights` is what training wrote (see [`read_weights`]): `clip_project.*`, the mapper's settings in its metadata, and `gpt.*` if the language model was fine-tuned, which then takes the place of the bundle's weights.
     pub fn load(mapper_weights: &[u8], gpt2: &Bundle, language: Language) -> Result<Self> {
-        let what = "cannot read the trained weights";
-        let config = mapper_config(mapper_weights).context(what)?;
-        let (mut mapper, mut tuned) = (Weights::new(), Weights::new());
-        for (name, tensor) in weights::parse(mapper_weights).context(what)? {
-            if let Some(name) = name.strip_prefix(MAPPER_PREFIX) {
-                mapper.insert(name.to_owned(), tensor);
-            } else if let Some(name) = name.strip_prefix(GPT_PREFIX) {
-                tuned.insert(name.to_owned(), tensor);
-            } else {
-                bail!("{what}: tensor `{name}` belongs neither to {MAPPER_PREFIX} nor to {GPT_PREFIX}");
-            }
-        }
-        let mapper = Mapper::from_tensors(&config, mapper).context(what)?;
+        let trained = read_weights(mapper_weights)?;
         let tokenizer = CaptionTokenizer::load(gpt2, language)?;
-        let gpt2 = if tuned.is_empty() {
-            Gpt2::load(gpt2)?
-        } else {
-            Gpt2::from_weights(Gpt2Config::load(gpt2)?, &format!("{} (fine-tuned)", gpt2.name), tuned)?
+        let gpt2 = match trained.gpt2 {
+            None => Gpt2::load(gpt2)?,
+            Some(tuned) => Gpt2::from_weights(Gpt2Config::load(gpt2)?, &format!("{} (fine-tuned)", gpt2.name), tuned)?,
         };
-        Self::new(&mapper, gpt2, tokenizer)
+        Self::new(&trained.mapper, gpt2, tokenizer)
     }
 
     /// Puts the parts together; fails if they do not fit each other.
@@ -152,18 +130,6 @@ impl Captioner {
         let line: String = text.chars().map(|c| if breaks(c) { ' ' } else { c }).collect();
         Caption { text: line.trim().to_owned(), ids: best.ids, log_prob: best.log_prob }
     }
-}
-
-/// The mapper's settings from the file's metadata.
-fn mapper_config(bytes: &[u8]) -> Result<MapperConfig> {
-    let metadata = SafeTensors::read_metadata(bytes).ok().and_then(|(_, header)| header.metadata().clone());
-    let json = metadata.as_ref().and_then(|metadata| metadata.get(MAPPER_KEY));
-    // A file that is not weights at all is better described by the reader of weights.
-    let Some(json) = json else {
-        weights::parse(bytes)?;
-        bail!("they carry no `{MAPPER_KEY}`: they were not written by this program's training");
-    };
-    serde_json::from_str(json).with_context(|| format!("`{MAPPER_KEY}` is {json}"))
 }
 
 #[cfg(test)]

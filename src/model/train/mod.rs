@@ -14,7 +14,7 @@ use super::init::Rng;
 use super::mapper::{Mapper, MapperConfig};
 use crate::progress::{Checkpoint, Interrupted, Progress};
 
-pub use artefact::{TrainedWeights, read_weights};
+pub use artefact::{GPT_PREFIX, MAPPER_KEY, MAPPER_PREFIX, TrainedWeights, read_weights};
 pub use batch::Example;
 pub use trainer::{Outcome, Trainer};
 

@@ -4,7 +4,7 @@ use anyhow::{Result, bail, ensure};
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
 
-use super::artefact::{GPT, MAPPER, save_weights};
+use super::artefact::{GPT_PREFIX, MAPPER_PREFIX, save_weights};
 use super::batch::{Batch, counted};
 use super::{Example, TrainConfig, TrainData};
 use crate::model::adamw::{AdamW, Clip};
@@ -162,9 +162,10 @@ impl<'a> Trainer<'a> {
 
 /// Everything that is trained, under the names that the artefact has.
 fn named(config: &TrainConfig, mapper: &Mapper, gpt2: &Gpt2) -> Vec<(String, candle_core::Var)> {
-    let mut all: Vec<_> = mapper.parameters().into_iter().map(|(name, var)| (format!("{MAPPER}{name}"), var)).collect();
+    let mut all: Vec<_> =
+        mapper.parameters().into_iter().map(|(name, var)| (format!("{MAPPER_PREFIX}{name}"), var)).collect();
     if config.finetune {
-        all.extend(gpt2.parameters().into_iter().map(|(name, var)| (format!("{GPT}{name}"), var)));
+        all.extend(gpt2.parameters().into_iter().map(|(name, var)| (format!("{GPT_PREFIX}{name}"), var)));
     }
     all.sort_by(|a, b| a.0.cmp(&b.0));
     all
