@@ -6,6 +6,7 @@
 //! line break becomes a blank. In particular nothing is trimmed, lower-cased or normalised (NFKC would change most
 //! Chinese captions).
 
+pub mod candidates;
 mod class;
 mod edition;
 mod error;
