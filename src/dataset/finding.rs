@@ -43,6 +43,8 @@ pub enum FindingKind {
     LatinLetters,
     /// All captions of an image are one and the same: they are not independent references.
     Padding,
+    /// An image has a caption twice or more often, and another one.
+    RepeatedCaption,
     /// A test caption that stands verbatim in the train set.
     LeakedCaption,
     /// A val or test image whose captions are exactly those of a train image.
@@ -54,6 +56,34 @@ pub enum FindingKind {
 }
 
 impl FindingKind {
+    /// All kinds, in the order of the report.
+    pub const ALL: [Self; 24] = [
+        Self::SwappedSplits,
+        Self::EditedCaptions,
+        Self::UnknownEdition,
+        Self::ByteOrderMark,
+        Self::EmptySplit,
+        Self::NoCaptions,
+        Self::CaptionCount,
+        Self::SentenceIdsDisagree,
+        Self::SentenceIdsRenumbered,
+        Self::ImageIdDisagrees,
+        Self::TokensDisagree,
+        Self::BlankCaption,
+        Self::BatchMark,
+        Self::ControlCharacter,
+        Self::ExtraBlanks,
+        Self::OddEnding,
+        Self::OddCharacters,
+        Self::LatinLetters,
+        Self::Padding,
+        Self::RepeatedCaption,
+        Self::LeakedCaption,
+        Self::LeakedImage,
+        Self::IdenticalPixels,
+        Self::IdenticalPixelsAcrossSplits,
+    ];
+
     /// The name in tables.
     pub fn name(self) -> &'static str {
         match self {
@@ -76,6 +106,7 @@ impl FindingKind {
             Self::OddCharacters => "odd_characters",
             Self::LatinLetters => "latin_letters",
             Self::Padding => "padding",
+            Self::RepeatedCaption => "repeated_caption",
             Self::LeakedCaption => "leaked_caption",
             Self::LeakedImage => "leaked_image",
             Self::IdenticalPixels => "identical_pixels",

@@ -80,11 +80,18 @@ fn padding(images: &[ImageRecord], captions: &BTreeMap<u32, Vec<&str>>) -> Vec<F
     let mut findings = Vec::new();
     for image in images {
         let own = &captions[&image.image_id];
-        if own.len() > 1 && own.iter().all(|caption| *caption == own[0]) {
-            let detail = format!("one caption {} times: `{}`", own.len(), own[0]);
-            findings.push(Finding::of_image(FindingKind::Padding, image.image_id, detail));
+        let distinct: BTreeSet<&str> = own.iter().copied().collect();
+        if own.len() == distinct.len() {
+            continue;
         }
+        let (kind, detail) = if distinct.len() == 1 {
+            (FindingKind::Padding, format!("one caption {} times: `{}`", own.len(), own[0]))
+        } else {
+            (FindingKind::RepeatedCaption, format!("{} captions, {} of them distinct", own.len(), distinct.len()))
+        };
+        findings.push(Finding::of_image(kind, image.image_id, detail));
     }
+    findings.sort_by_key(|finding| finding.kind);
     findings
 }
 

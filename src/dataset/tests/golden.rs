@@ -56,7 +56,7 @@ fn sizes_splits_and_editions() {
 fn counts_of_findings() {
     use FindingKind::{
         BatchMark, BlankCaption, ExtraBlanks, LatinLetters, LeakedCaption, LeakedImage, OddCharacters, OddEnding,
-        Padding, SentenceIdsDisagree, SwappedSplits, TokensDisagree,
+        Padding, RepeatedCaption, SentenceIdsDisagree, SwappedSplits, TokensDisagree,
     };
     // Counted with another program; shares of leaked test captions: 54.6 %, 26.9 %, 32.1 %. Leaked images are val and
     // test together: UCM 50 + 41, Sydney 15 + 11.
@@ -65,22 +65,50 @@ fn counts_of_findings() {
         (
             UCM,
             En,
-            &[(TokensDisagree, 364), (ExtraBlanks, 12), (OddEnding, 200), (LeakedCaption, 573), (LeakedImage, 91)],
+            &[
+                (TokensDisagree, 364),
+                (ExtraBlanks, 12),
+                (OddEnding, 200),
+                (RepeatedCaption, 448),
+                (LeakedCaption, 573),
+                (LeakedImage, 91),
+            ],
         ),
         (
             UCM_MODIFIED,
             En,
-            &[(TokensDisagree, 448), (ExtraBlanks, 12), (OddEnding, 200), (LeakedCaption, 573), (LeakedImage, 91)],
+            &[
+                (TokensDisagree, 448),
+                (ExtraBlanks, 12),
+                (OddEnding, 200),
+                (RepeatedCaption, 448),
+                (LeakedCaption, 573),
+                (LeakedImage, 91),
+            ],
         ),
         (
             SYDNEY,
             En,
-            &[(SentenceIdsDisagree, 1), (TokensDisagree, 14), (ExtraBlanks, 1), (LeakedCaption, 78), (LeakedImage, 26)],
+            &[
+                (SentenceIdsDisagree, 1),
+                (TokensDisagree, 14),
+                (ExtraBlanks, 1),
+                (RepeatedCaption, 173),
+                (LeakedCaption, 78),
+                (LeakedImage, 26),
+            ],
         ),
         (
             SYDNEY_CN,
             Zh,
-            &[(SentenceIdsDisagree, 1), (BatchMark, 30), (LatinLetters, 4), (LeakedCaption, 35), (LeakedImage, 10)],
+            &[
+                (SentenceIdsDisagree, 1),
+                (BatchMark, 30),
+                (LatinLetters, 4),
+                (RepeatedCaption, 273),
+                (LeakedCaption, 35),
+                (LeakedImage, 10),
+            ],
         ),
         // The tokens of this file were made anew, so they agree.
         (
@@ -92,6 +120,7 @@ fn counts_of_findings() {
                 (OddEnding, 8),
                 (OddCharacters, 55),
                 (Padding, 4853),
+                (RepeatedCaption, 5344),
                 (LeakedCaption, 612),
                 (LeakedImage, 197),
             ],
@@ -107,6 +136,7 @@ fn counts_of_findings() {
                 (OddEnding, 4281),
                 (OddCharacters, 19),
                 (Padding, 4853),
+                (RepeatedCaption, 5344),
                 (LeakedCaption, 1756),
                 (LeakedImage, 197),
             ],

@@ -118,6 +118,18 @@ fn english_oddities() {
                 &[("padding", Some(1), None)],
             ),
             (
+                "a caption twice",
+                |f| {
+                    f["images"][1]["sentences"] = json!([
+                        { "raw": "A lake .", "sentid": 2 }, { "raw": "A lake .", "sentid": 3 },
+                    ]);
+                    let other = json!({ "raw": "Water .", "sentid": 90 });
+                    f["images"][1]["sentences"].as_array_mut().unwrap().push(other);
+                    f["images"][1]["sentids"] = json!([2, 3, 90]);
+                },
+                &[("caption_count", Some(1), None), ("repeated_caption", Some(1), None)],
+            ),
+            (
                 "a test caption in train",
                 |f| caption(f, 0, "Ships in a port ."),
                 &[("leaked_caption", Some(3), Some(6))],
