@@ -7,56 +7,35 @@ use polars::prelude::*;
 use super::arithmetic::power;
 use super::ngram::{Block, ORDERS, numbers};
 
-/// What BLEU counts: per image, or summed over a corpus.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Words of the caption.
-    pub length: u64,
-    /// Words of the reference whose length is closest; of two, the shorter.
-    pub reference_length: u64,
-    /// Per order 1 to 4: n-grams of the caption.
-    pub guess: [u64; ORDERS],
-    /// Per order: those that a reference has as often.
-    pub correct: [u64; ORDERS],
-}
+/// How many numbers BLEU counts per image: caption length, reference length, and per order 1 to 4 the caption's n-grams
+/// and those of them that a reference has as often.
+pub(super) const WIDTH: usize = 2 + 2 * ORDERS;
 
-impl Counts {
-    /// The sum of the counts of several images.
-    pub fn total<'a>(images: impl IntoIterator<Item = &'a Self>) -> Self {
-        let mut total = Self::default();
-        for image in images {
-            total.length += image.length;
-            total.reference_length += image.reference_length;
-            for n in 0..ORDERS {
-                total.guess[n] += image.guess[n];
-                total.correct[n] += image.correct[n];
-            }
-        }
-        total
-    }
+/// The names of the values.
+pub(super) const NAMES: [&str; ORDERS] = ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4"];
 
-    /// BLEU-1 to BLEU-4 of these counts.
-    ///
-    /// The geometric mean of the precisions, times the brevity penalty; the two small numbers are those of the
-    /// reference implementation and keep empty captions from dividing by zero.
-    pub fn bleu(&self) -> [f64; ORDERS] {
-        const SMALL: f64 = 1e-9;
-        const TINY: f64 = 1e-15;
-        let mut product = 1.0;
-        let mut bleu = [0.0; ORDERS];
-        for (n, value) in bleu.iter_mut().enumerate() {
-            product *= (self.correct[n] as f64 + TINY) / (self.guess[n] as f64 + SMALL);
-            *value = power(product, 1.0 / (n as f64 + 1.0));
-        }
-        let ratio = (self.length as f64 + TINY) / (self.reference_length as f64 + SMALL);
-        if ratio < 1.0 {
-            let penalty = (1.0 - 1.0 / ratio).exp();
-            for value in &mut bleu {
-                *value *= penalty;
-            }
-        }
-        bleu
+/// BLEU-1 to BLEU-4 of the counts of one image, or of their sums over a corpus.
+///
+/// The geometric mean of the precisions, times the brevity penalty; the two small numbers are those of the
+/// reference implementation and keep empty captions from dividing by zero.
+pub(super) fn values(sums: &[f64]) -> [f64; ORDERS] {
+    const SMALL: f64 = 1e-9;
+    const TINY: f64 = 1e-15;
+    let (guess, correct) = (&sums[2..2 + ORDERS], &sums[2 + ORDERS..WIDTH]);
+    let mut product = 1.0;
+    let mut bleu = [0.0; ORDERS];
+    for (n, value) in bleu.iter_mut().enumerate() {
+        product *= (correct[n] + TINY) / (guess[n] + SMALL);
+        *value = power(product, 1.0 / (n as f64 + 1.0));
     }
+    let ratio = (sums[0] + TINY) / (sums[1] + SMALL);
+    if ratio < 1.0 {
+        let penalty = (1.0 - 1.0 / ratio).exp();
+        for value in &mut bleu {
+            *value *= penalty;
+        }
+    }
+    bleu
 }
 
 /// How often each n-gram occurs in the reference of an image that has it most: `image`, `ngram`, `best`.
@@ -70,8 +49,10 @@ pub(super) fn in_best_reference(block: &Block) -> LazyFrame {
         .agg([col("count").max().alias("best")])
 }
 
-/// The counts of every image of a block.
-pub(super) fn counts(block: &Block) -> Result<Vec<Counts>> {
+/// The counts of every image of a block, [`WIDTH`] numbers each.
+///
+/// The reference length is the closest one; of two, the shorter.
+pub(super) fn counts(block: &Block) -> Result<Vec<f64>> {
     let in_hypothesis = block.hypotheses.clone().lazy().join(
         block.ngrams.clone().lazy(),
         [col("hypothesis")],
@@ -98,16 +79,19 @@ pub(super) fn counts(block: &Block) -> Result<Vec<Counts>> {
         .agg([col("length").first(), col("reference_length").first()])
         .collect()?;
 
-    let mut counts = vec![Counts::default(); block.images];
+    let mut counts = vec![0.0; block.images * WIDTH];
     let lengths = numbers(&closest, "length")?.into_iter().zip(numbers(&closest, "reference_length")?);
     for (image, (length, reference_length)) in numbers(&closest, "image")?.into_iter().zip(lengths) {
-        let guess = std::array::from_fn(|n| u64::from(length.saturating_sub(n as u32)));
-        let (length, reference_length) = (u64::from(length), u64::from(reference_length));
-        counts[image as usize] = Counts { length, reference_length, guess, correct: [0; ORDERS] };
+        let row = &mut counts[image as usize * WIDTH..][..WIDTH];
+        row[0] = f64::from(length);
+        row[1] = f64::from(reference_length);
+        for (n, guess) in row[2..2 + ORDERS].iter_mut().enumerate() {
+            *guess = f64::from(length.saturating_sub(n as u32));
+        }
     }
     let orders = numbers(&correct, "n")?.into_iter().zip(numbers(&correct, "clipped")?);
     for (image, (n, clipped)) in numbers(&correct, "image")?.into_iter().zip(orders) {
-        counts[image as usize].correct[n as usize - 1] = u64::from(clipped);
+        counts[image as usize * WIDTH + 2 + ORDERS + n as usize - 1] = f64::from(clipped);
     }
     Ok(counts)
 }

@@ -68,8 +68,11 @@ pub(super) fn norms(block: &Block, tf_idf: &DataFrame) -> Result<Vec<[f64; ORDER
     Ok(norms)
 }
 
-/// The clipped dot product of each caption with each of its references, per order.
-fn dots(block: &Block, tf_idf: &DataFrame) -> Result<Vec<[f64; ORDERS]>> {
+/// A number per order and per form: plain, and clipped as CIDEr-D wants it.
+type ByForm = [[f64; ORDERS]; 2];
+
+/// The dot products of each caption with each of its references, per order.
+fn dots(block: &Block, tf_idf: &DataFrame) -> Result<Vec<ByForm>> {
     let weights = |of: &str, name: &str| {
         block
             .references
@@ -93,39 +96,49 @@ fn dots(block: &Block, tf_idf: &DataFrame) -> Result<Vec<[f64; ORDERS]>> {
         .maintain_order(MaintainOrderJoin::Left)
         .finish();
     let clipped = min_horizontal([col("hypothesis_weight"), col("reference_weight")])?;
-    let products = in_both.select([col("pair"), col("n"), (clipped * col("reference_weight")).alias("product")]);
-    let by_order = products.group_by_stable([col("pair"), col("n")]).agg([col("product")]).collect()?;
-    let mut dots = vec![[0.0; ORDERS]; block.references.height()];
+    let products = in_both.select([
+        col("pair"),
+        col("n"),
+        (col("hypothesis_weight") * col("reference_weight")).alias("plain"),
+        (clipped * col("reference_weight")).alias("clipped"),
+    ]);
+    let by_order = products.group_by_stable([col("pair"), col("n")]).agg([col("plain"), col("clipped")]).collect()?;
+    let mut dots = vec![ByForm::default(); block.references.height()];
     let keys = numbers(&by_order, "pair")?.into_iter().zip(numbers(&by_order, "n")?);
-    for ((pair, n), sum) in keys.zip(sums_in_order(&by_order, "product")?) {
-        dots[pair as usize][n as usize - 1] = sum;
+    let sums = sums_in_order(&by_order, "plain")?.into_iter().zip(sums_in_order(&by_order, "clipped")?);
+    for ((pair, n), (plain, clipped)) in keys.zip(sums) {
+        dots[pair as usize][0][n as usize - 1] = plain;
+        dots[pair as usize][1][n as usize - 1] = clipped;
     }
     Ok(dots)
 }
 
-/// CIDEr-D of every image of a block.
-pub(super) fn scores(block: &Block, idf: &DataFrame) -> Result<Vec<f64>> {
+/// Plain CIDEr and CIDEr-D of every image of a block.
+pub(super) fn scores(block: &Block, idf: &DataFrame) -> Result<[Vec<f64>; 2]> {
     let tf_idf = tf_idf(block, idf)?;
     let norms = norms(block, &tf_idf)?;
     let dots = dots(block, &tf_idf)?;
-    let mut sums = vec![([0.0; ORDERS], 0_u32); block.images];
+    let mut sums = vec![(ByForm::default(), 0_u32); block.images];
     let images = numbers(&block.references, "image")?;
     let sentences = numbers(&block.references, "hypothesis")?.into_iter().zip(numbers(&block.references, "reference")?);
     for (pair, (hypothesis, reference)) in sentences.enumerate() {
         let (hypothesis, reference) = (hypothesis as usize, reference as usize);
-        let penalty = length_penalty(block.lengths[hypothesis], block.lengths[reference]);
+        let penalties = [1.0, length_penalty(block.lengths[hypothesis], block.lengths[reference])];
         let (sum, references) = &mut sums[images[pair] as usize];
-        for n in 0..ORDERS {
-            let (a, b) = (norms[hypothesis][n], norms[reference][n]);
-            let mut similarity = dots[pair][n];
-            if a != 0.0 && b != 0.0 {
-                similarity /= a * b;
+        for ((sum, dots), penalty) in sum.iter_mut().zip(&dots[pair]).zip(penalties) {
+            for n in 0..ORDERS {
+                let (a, b) = (norms[hypothesis][n], norms[reference][n]);
+                let mut similarity = dots[n];
+                if a != 0.0 && b != 0.0 {
+                    similarity /= a * b;
+                }
+                sum[n] += similarity * penalty;
             }
-            sum[n] += similarity * penalty;
         }
         *references += 1;
     }
-    Ok(sums.iter().map(|(sum, references)| mean(sum) / f64::from(*references) * 10.0).collect())
+    let form = |k: usize| sums.iter().map(|(sum, references)| mean(&sum[k]) / f64::from(*references) * 10.0).collect();
+    Ok([form(0), form(1)])
 }
 
 /// Lengths are counted in bigrams, so an empty text and a single word are equally long.

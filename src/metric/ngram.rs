@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use anyhow::Result;
 use polars::prelude::*;
 
-use super::jieba::is_white;
+use super::words::Words;
 
 /// The longest n-grams that count.
 pub(super) const ORDERS: usize = 4;
@@ -37,6 +37,7 @@ impl<K: std::hash::Hash + Eq> Numbering<K> {
 /// Gives words and n-grams their numbers, the same in every block.
 pub(super) struct Counter<'a> {
     texts: &'a [String],
+    cut: Words,
     words: Numbering<&'a str>,
     ngrams: Numbering<(u32, u32)>,
     /// Per n-gram: the sentence that counted it last, and its row there.
@@ -71,9 +72,9 @@ struct Rows {
 }
 
 impl<'a> Counter<'a> {
-    /// Starts over tokenised texts: words joined by one blank.
-    pub(super) fn new(texts: &'a [String]) -> Self {
-        Self { texts, words: Numbering::new(), ngrams: Numbering::new(), last: Vec::new(), sentences: 0 }
+    /// Starts over texts that were cut into words in this way.
+    pub(super) fn new(texts: &'a [String], cut: Words) -> Self {
+        Self { texts, cut, words: Numbering::new(), ngrams: Numbering::new(), last: Vec::new(), sentences: 0 }
     }
 
     /// How many different n-grams were met so far.
@@ -91,8 +92,7 @@ impl<'a> Counter<'a> {
             *numbers.entry(texts[text].as_str()).or_insert_with_key(|text| {
                 sentences.push((*text).to_owned());
                 blank_words.push(text.split(' ').map(|word| self.words.number(word)).collect());
-                let words: Vec<u32> =
-                    text.split(is_white).filter(|word| !word.is_empty()).map(|word| self.words.number(word)).collect();
+                let words: Vec<u32> = self.cut.parts(text).map(|word| self.words.number(word)).collect();
                 lengths.push(words.len() as u32);
                 let number = lengths.len() as u32 - 1;
                 count(&mut self.ngrams, &mut self.last, self.sentences, number, &words, &mut rows);

@@ -4,55 +4,41 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use polars::prelude::{Column, DataFrame};
+use rayon::prelude::*;
 
-use super::arithmetic::mean;
-use super::bleu::Counts;
+use super::family::{Family, Metric, Variant};
 use super::ngram::{BLOCK, Counter, Item};
-use super::{bleu, cider, rouge, variant, words};
+use super::words::Words;
+use super::{bleu, cider, cosine, meteor, nltk, rouge};
 use crate::language::Language;
-
-const BLEU: [&str; 4] = ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4"];
-
-/// One metric of one image.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ImageScore {
-    /// The image.
-    pub image_id: u32,
-    /// `BLEU-1` to `BLEU-4`, `ROUGE-L`, `CIDEr-D`.
-    pub metric: &'static str,
-    /// How words were split: `ptb` or `jieba`.
-    pub variant: &'static str,
-    /// From 0; BLEU and ROUGE-L up to 1, CIDEr-D up to 10.
-    pub value: f64,
-}
-
-/// One metric over all images.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CorpusScore {
-    /// As in [`ImageScore`].
-    pub metric: &'static str,
-    /// As in [`ImageScore`].
-    pub variant: &'static str,
-    /// As in [`ImageScore`]. BLEU is that of the summed counts, the others are means over the images.
-    pub value: f64,
-}
 
 /// What [`score`] returns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scores {
-    /// Image by image in the order of the captions, metrics in one order.
-    pub images: Vec<ImageScore>,
-    /// In the same order of metrics.
-    pub corpus: Vec<CorpusScore>,
-    /// How many images were scored.
-    pub n: usize,
+    /// The images, in the order of the captions.
+    pub image_ids: Vec<u32>,
+    /// The metrics, in the order of the report.
+    pub families: Vec<Family>,
 }
 
 impl Scores {
-    /// The corpus value of a metric.
-    pub fn corpus(&self, metric: &str) -> Option<f64> {
-        self.corpus.iter().find(|row| row.metric == metric).map(|row| row.value)
+    /// The corpus value of a metric; `None` if it was not computed.
+    pub fn corpus(&self, metric: &str, variant: Variant) -> Option<f64> {
+        let mut families = self.families.iter().filter(|family| family.variant == variant);
+        families.find_map(|family| {
+            let at = family.metric.names().iter().position(|name| *name == metric)?;
+            Some(family.corpus()[at])
+        })
     }
+}
+
+/// What some metrics need besides captions and references; without it they are not computed.
+#[derive(Clone, Copy, Default)]
+pub struct Resources<'a> {
+    /// METEOR's synonyms, paraphrases and function words.
+    pub meteor: Option<&'a meteor::Tables>,
+    /// SPICE of each image, as another program computed it.
+    pub spice: Option<&'a BTreeMap<u32, f64>>,
 }
 
 /// The frame of references that [`score`] reads: `image_id`, `sent_id`, `raw`. Fails if the lengths differ.
@@ -71,6 +57,26 @@ pub fn captions(image_id: Vec<u32>, caption: Vec<&str>) -> Result<DataFrame> {
     DataFrame::new_infer_height(columns).context("the columns of the captions differ in length")
 }
 
+/// What is computed for a language: variant, words, metrics.
+pub(super) type Measure = (Variant, Words, &'static [Metric]);
+
+/// What is computed for a language.
+pub fn measures(language: Language) -> &'static [Measure] {
+    use Metric::{Bleu, CharacterCosine, Cider, CiderD, Meteor, NltkBleu, RougeL, Spice};
+    match language {
+        Language::En => &[
+            (Variant::Ptb, Words::Ptb, &[Bleu, Meteor, RougeL, CiderD, Cider, Spice]),
+            (Variant::Seed, Words::JiebaAndBlanks, &[NltkBleu]),
+        ],
+        Language::Zh => &[
+            (Variant::Jieba, Words::Jieba, &[Bleu, RougeL, CiderD, Cider]),
+            (Variant::Characters, Words::Characters, &[Bleu, RougeL, CiderD, Cider]),
+            (Variant::Seed, Words::JiebaAndBlanks, &[NltkBleu]),
+            (Variant::Seed, Words::Ptb, &[CharacterCosine]),
+        ],
+    }
+}
+
 /// Scores captions against references.
 ///
 /// - `references`: `image_id` u32, `sent_id` u32, `raw` str; one row per sentence, several per image.
@@ -78,61 +84,134 @@ pub fn captions(image_id: Vec<u32>, caption: Vec<&str>) -> Result<DataFrame> {
 ///
 /// Fails if there is no caption, if an image has two captions, or if captions and references are not of the same
 /// images; the error names them.
-pub fn score(references: &DataFrame, captions: &DataFrame, language: Language) -> Result<Scores> {
-    score_in_blocks(references, captions, language, BLOCK)
-}
-
-pub(super) fn score_in_blocks(
+pub fn score(
     references: &DataFrame,
     captions: &DataFrame,
     language: Language,
-    size: usize,
+    resources: Resources<'_>,
 ) -> Result<Scores> {
-    let mut texts = Texts::new(language);
-    let (ids, items) = items(references, captions, &mut texts)?;
-    let mut counter = Counter::new(&texts.tokenized);
-    let blocks = items.chunks(size).map(|items| counter.block(items)).collect::<Result<Vec<_>>>()?;
-    let mut frequency = vec![0; counter.ngrams()];
-    for block in &blocks {
-        cider::add_document_frequency(block, &mut frequency)?;
+    let (image_ids, pairs) = pairs(references, captions)?;
+    let mut families = Vec::new();
+    for &measure in measures(language) {
+        families.extend(measured(&pairs, measure, resources, BLOCK)?);
+        if let (true, Some(spice)) = (measure.2.contains(&Metric::Spice), resources.spice) {
+            families.push(of_spice(&image_ids, spice, measure.0)?);
+        }
     }
-    let idf = cider::inverse_frequency(&frequency, items.len())?;
+    Ok(Scores { image_ids, families })
+}
 
-    let (mut counts, mut rouge_l, mut cider_d) = (Vec::new(), Vec::new(), Vec::new());
-    for block in &blocks {
-        counts.extend(bleu::counts(block)?);
-        rouge_l.extend(rouge::scores(block)?);
-        cider_d.extend(cider::scores(block, &idf)?);
-    }
-    let per_image = counts.iter().map(Counts::bleu).zip(rouge_l.iter().zip(&cider_d));
-    let images = ids.iter().zip(per_image).flat_map(|(&image_id, (bleu, (&rouge_l, &cider_d)))| {
-        rows(bleu, rouge_l, cider_d).map(|(metric, value)| ImageScore {
-            image_id,
-            metric,
-            variant: variant(language),
-            value,
+fn of_spice(ids: &[u32], values: &BTreeMap<u32, f64>, variant: Variant) -> Result<Family> {
+    let value = |id: &u32| values.get(id).copied().with_context(|| format!("image {id} has no SPICE value"));
+    Ok(Family { metric: Metric::Spice, variant, rows: ids.iter().map(value).collect::<Result<_>>()? })
+}
+
+/// The metrics of one way to cut words. SPICE is not among them: no words of ours go into it.
+pub(super) fn measured(
+    pairs: &[Pair<'_>],
+    (variant, words, metrics): Measure,
+    resources: Resources<'_>,
+    size: usize,
+) -> Result<Vec<Family>> {
+    let mut texts = Texts::new(words);
+    // The original cuts all references, then all captions, each as one file.
+    let sentences: Vec<&str> = pairs.iter().flat_map(|pair| pair.references.iter().copied()).collect();
+    let hypotheses: Vec<&str> = pairs.iter().map(|pair| pair.caption).collect();
+    let mut places = texts.places(&sentences).into_iter();
+    let hypotheses = texts.places(&hypotheses);
+    let items: Vec<Item> = hypotheses
+        .into_iter()
+        .zip(pairs)
+        .map(|(hypothesis, pair)| Item {
+            hypothesis,
+            references: places.by_ref().take(pair.references.len()).collect(),
         })
+        .collect();
+    let mut rows = counted(&texts.tokenized, words, &items, metrics, resources, size)?;
+    let family = |&metric: &Metric| Some(Family { metric, variant, rows: rows.remove(&metric)? });
+    Ok(metrics.iter().filter_map(family).collect())
+}
+
+/// What each image adds, by metric, from texts that are cut already.
+pub(super) fn counted(
+    texts: &[String],
+    words: Words,
+    items: &[Item],
+    metrics: &[Metric],
+    resources: Resources<'_>,
+    size: usize,
+) -> Result<BTreeMap<Metric, Vec<f64>>> {
+    let wanted = |metric| metrics.contains(&metric);
+    let mut counter = Counter::new(texts, words);
+    let blocks = items.chunks(size).map(|items| counter.block(items)).collect::<Result<Vec<_>>>()?;
+    let mut rows: BTreeMap<Metric, Vec<f64>> = BTreeMap::new();
+    let mut add = |metric, values: Vec<f64>| rows.entry(metric).or_default().extend(values);
+    if wanted(Metric::CiderD) || wanted(Metric::Cider) {
+        let mut frequency = vec![0; counter.ngrams()];
+        for block in &blocks {
+            cider::add_document_frequency(block, &mut frequency)?;
+        }
+        let idf = cider::inverse_frequency(&frequency, items.len())?;
+        for block in &blocks {
+            let [plain, clipped] = cider::scores(block, &idf)?;
+            add(Metric::Cider, plain);
+            add(Metric::CiderD, clipped);
+        }
+    }
+    for block in &blocks {
+        if wanted(Metric::Bleu) {
+            add(Metric::Bleu, bleu::counts(block)?);
+        }
+        if wanted(Metric::NltkBleu) {
+            add(Metric::NltkBleu, nltk::counts(bleu::counts(block)?));
+        }
+        if wanted(Metric::RougeL) {
+            add(Metric::RougeL, rouge::scores(block)?);
+        }
+        if wanted(Metric::CharacterCosine) {
+            add(Metric::CharacterCosine, cosine::scores(block)?);
+        }
+    }
+    if let (true, Some(tables)) = (wanted(Metric::Meteor), resources.meteor) {
+        add(Metric::Meteor, meteor_rows(tables, texts, items));
+    }
+    Ok(rows)
+}
+
+/// What METEOR counts, image by image; each distinct text is prepared once.
+fn meteor_rows(tables: &meteor::Tables, texts: &[String], items: &[Item]) -> Vec<f64> {
+    let sentences: Vec<_> = texts.par_iter().map(|text| tables.references(text)).collect();
+    let rows = items.par_iter().map(|item| {
+        let hypothesis = tables.hypothesis(&texts[item.hypothesis]);
+        let references = item.references.iter().flat_map(|&place| &sentences[place]);
+        let all = references.map(|reference| meteor::align(tables, &hypothesis, reference));
+        meteor::Statistics::best(all).map_or([0.0; meteor::COUNTS], |(statistics, _)| statistics.sums())
     });
-    let corpus = rows(Counts::total(&counts).bleu(), mean(&rouge_l), mean(&cider_d))
-        .map(|(metric, value)| CorpusScore { metric, variant: variant(language), value });
-    Ok(Scores { images: images.collect(), corpus: corpus.to_vec(), n: ids.len() })
+    rows.collect::<Vec<_>>().concat()
 }
 
-fn rows(bleu: [f64; 4], rouge_l: f64, cider_d: f64) -> [(&'static str, f64); 6] {
-    let [b1, b2, b3, b4] = bleu;
-    [(BLEU[0], b1), (BLEU[1], b2), (BLEU[2], b3), (BLEU[3], b4), ("ROUGE-L", rouge_l), ("CIDEr-D", cider_d)]
-}
-
-/// Captions split into words, each distinct one once.
+/// Captions cut into words, each distinct one once.
 pub(super) struct Texts {
-    language: Language,
+    pub(super) words: Words,
     places: BTreeMap<String, usize>,
     pub(super) tokenized: Vec<String>,
 }
 
 impl Texts {
-    pub(super) fn new(language: Language) -> Self {
-        Self { language, places: BTreeMap::new(), tokenized: Vec::new() }
+    pub(super) fn new(words: Words) -> Self {
+        Self { words, places: BTreeMap::new(), tokenized: Vec::new() }
+    }
+
+    /// The places of the words of all captions of a file, in order; a few odd ones depend on what follows them.
+    pub(super) fn places(&mut self, captions: &[&str]) -> Vec<usize> {
+        let place = |k: usize| match self.words.cut_before(captions[k], &captions[k + 1..]) {
+            None => self.place(captions[k]),
+            Some(words) => {
+                self.tokenized.push(words);
+                self.tokenized.len() - 1
+            }
+        };
+        (0..captions.len()).map(place).collect()
     }
 
     /// The place of a caption's words.
@@ -140,7 +219,7 @@ impl Texts {
         if let Some(&place) = self.places.get(raw) {
             return place;
         }
-        self.tokenized.push(words(self.language, raw));
+        self.tokenized.push(self.words.cut(raw));
         self.places.insert(raw.to_owned(), self.tokenized.len() - 1);
         self.tokenized.len() - 1
     }
@@ -154,37 +233,42 @@ pub(super) fn columns<'a>(frame: &'a DataFrame, what: &str, text: &str) -> Resul
     Ok((ids.iter().flatten().collect(), texts.iter().flatten().collect()))
 }
 
-/// The images in the order of the captions, each with the places of its caption and references.
-fn items(references: &DataFrame, captions: &DataFrame, texts: &mut Texts) -> Result<(Vec<u32>, Vec<Item>)> {
-    let (ids, hypotheses) = columns(captions, "captions to score", "caption")?;
-    ensure!(!ids.is_empty(), "there are no captions to score");
+/// The caption and the references of one image.
+#[derive(Clone, Debug)]
+pub(super) struct Pair<'a> {
+    pub(super) caption: &'a str,
+    pub(super) references: Vec<&'a str>,
+}
+
+/// The images in the order of the captions, each with its caption and references.
+pub(super) fn pairs<'a>(references: &'a DataFrame, captions: &'a DataFrame) -> Result<(Vec<u32>, Vec<Pair<'a>>)> {
+    let (order, hypotheses) = columns(captions, "captions to score", "caption")?;
+    ensure!(!order.is_empty(), "there are no captions to score");
     let mut places = BTreeMap::new();
-    let mut order = Vec::with_capacity(ids.len());
-    let mut items = Vec::with_capacity(ids.len());
-    for (id, hypothesis) in ids.into_iter().zip(hypotheses) {
-        if places.insert(id, items.len()).is_some() {
+    let mut pairs = Vec::with_capacity(order.len());
+    for (&id, caption) in order.iter().zip(hypotheses) {
+        if places.insert(id, pairs.len()).is_some() {
             bail!("image {id} has two captions");
         }
-        order.push(id);
-        items.push(Item { hypothesis: texts.place(hypothesis), references: Vec::new() });
+        pairs.push(Pair { caption, references: Vec::new() });
     }
     let (ids, sentences) = columns(references, "references to score against", "raw")?;
     let mut without_caption = BTreeSet::new();
     for (id, sentence) in ids.into_iter().zip(sentences) {
         match places.get(&id) {
-            Some(&place) => items[place].references.push(texts.place(sentence)),
+            Some(&place) => pairs[place].references.push(sentence),
             None => _ = without_caption.insert(id),
         }
     }
     let without_references: BTreeSet<u32> =
-        order.iter().zip(&items).filter(|(_, item)| item.references.is_empty()).map(|(&id, _)| id).collect();
+        order.iter().zip(&pairs).filter(|(_, pair)| pair.references.is_empty()).map(|(&id, _)| id).collect();
     for (what, ids) in [("references", without_references), ("a caption", without_caption)] {
         if !ids.is_empty() {
             return Err(anyhow!("{} without {what}: {}", plural(ids.len()), first_few(&ids)))
                 .context("captions and references must be of the same images");
         }
     }
-    Ok((order, items))
+    Ok((order, pairs))
 }
 
 fn plural(images: usize) -> String {

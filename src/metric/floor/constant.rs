@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use polars::prelude::DataFrame;
 
-use super::arithmetic::mean;
-use super::cider;
-use super::ngram::{Block, Counter, Item, ORDERS, numbers};
-use super::score::{Texts, columns};
+use super::super::arithmetic::mean;
+use super::super::cider;
+use super::super::ngram::{Block, Counter, Item, ORDERS, numbers};
+use super::super::score::{Texts, columns};
+use super::super::words::Words;
 use crate::language::Language;
 
 /// How many captions are compared in full.
@@ -26,7 +27,7 @@ const SAMPLE: usize = 250;
 pub fn constant_caption(train: &DataFrame, language: Language) -> Result<String> {
     let (ids, raws) = columns(train, "train references", "raw")?;
     ensure!(!ids.is_empty(), "there are no train references to choose a constant caption from");
-    let mut texts = Texts::new(language);
+    let mut texts = Texts::new(Words::of(language));
     let mut images: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     let mut frequency: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for (id, raw) in ids.into_iter().zip(raws) {
@@ -34,7 +35,7 @@ pub fn constant_caption(train: &DataFrame, language: Language) -> Result<String>
         images.entry(id).or_default().push(place);
         frequency.entry(raw).or_insert((place, 0)).1 += 1;
     }
-    let mut counter = Counter::new(&texts.tokenized);
+    let mut counter = Counter::new(&texts.tokenized, texts.words);
     let items: Vec<Item> =
         images.into_values().map(|references| Item { hypothesis: references[0], references }).collect();
     let block = counter.block(&items)?;
@@ -61,7 +62,7 @@ pub fn constant_caption(train: &DataFrame, language: Language) -> Result<String>
             sample.iter().map(move |item| Item { hypothesis, references: item.references.clone() })
         })
         .collect();
-    let values = cider::scores(&counter.block(&trials)?, &idf)?;
+    let [_, values] = cider::scores(&counter.block(&trials)?, &idf)?;
     let mut best = (f64::NEG_INFINITY, "");
     for (&(raw, _), values) in finalists.iter().zip(values.chunks(sample.len())) {
         let value = mean(values);
