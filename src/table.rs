@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail};
 use arrow::array::{
     Array, ArrayRef, BooleanArray, FixedSizeListArray, Float32Array, Float64Array, ListArray, RecordBatch, StringArray,
-    UInt32Array,
+    UInt32Array, UInt64Array,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
@@ -34,6 +34,16 @@ fn list_of(item: DataType) -> DataType {
     DataType::List(Arc::new(Field::new("item", item, false)))
 }
 
+/// `annotations`: one row per image, in published order. `class` is null where the file name tells none.
+pub fn entries() -> SchemaRef {
+    schema(&[
+        ("image_id", DataType::UInt32, false),
+        ("filename", DataType::Utf8, false),
+        ("split", DataType::Utf8, false),
+        ("class", DataType::Utf8, true),
+    ])
+}
+
 /// `ingest`: one row per image, in published order.
 ///
 /// `digest` is the digest of the decoded RGB pixels, so a file saved anew with equal pixels keeps it;
@@ -51,7 +61,7 @@ pub fn images() -> SchemaRef {
     ])
 }
 
-/// `ingest`: one row per reference sentence, in published order.
+/// `annotations`: one row per reference sentence, in published order.
 pub fn sentences() -> SchemaRef {
     schema(&[
         ("image_id", DataType::UInt32, false),
@@ -61,7 +71,7 @@ pub fn sentences() -> SchemaRef {
     ])
 }
 
-/// `ingest`: one row per finding of the linter.
+/// `annotations` (text) and `ingest` (pixels): one row per finding of the linter.
 pub fn lint() -> SchemaRef {
     schema(&[
         ("kind", DataType::Utf8, false),
@@ -71,7 +81,7 @@ pub fn lint() -> SchemaRef {
     ])
 }
 
-/// `ingest`: one row that names the edition of the annotation file.
+/// `annotations`: one row that names the edition of the annotation file.
 pub fn edition() -> SchemaRef {
     schema(&[
         ("edition", DataType::Utf8, false),
@@ -127,16 +137,27 @@ pub fn history() -> SchemaRef {
 }
 
 /// `caption`: one row per image of the captioned split; `tokens` are the generated ids, stop token included.
+///
+/// `log_prob` is null for captions that no language model of ours wrote.
 pub fn captions() -> SchemaRef {
     schema(&[
         ("image_id", DataType::UInt32, false),
         ("caption", DataType::Utf8, false),
         ("tokens", list_of(DataType::UInt32), false),
-        ("log_prob", DataType::Float64, false),
+        ("log_prob", DataType::Float64, true),
     ])
 }
 
-/// `score`: one row per metric over the whole split. The interval columns are null until they are computed.
+/// `caption/*_human`: the sentences that are no references because a caption is one of them.
+pub fn held_out() -> SchemaRef {
+    schema(&[("image_id", DataType::UInt32, false), ("sent_id", DataType::UInt32, false)])
+}
+
+/// `score`: one row per metric over the whole split, with all that a reader needs to know what was measured.
+///
+/// `value` is null where a metric could not be computed; `note` says why. `ci_low` and `ci_high` bound the 95 %
+/// bootstrap interval over images. With several runs (training seeds), `value` is their mean and `sd` their standard
+/// deviation. `signature` is the text to paste into a paper.
 pub fn scores() -> SchemaRef {
     schema(&[
         ("dataset", DataType::Utf8, false),
@@ -150,16 +171,57 @@ pub fn scores() -> SchemaRef {
         ("ci_low", DataType::Float64, true),
         ("ci_high", DataType::Float64, true),
         ("n", DataType::UInt32, false),
+        ("runs", DataType::UInt32, false),
+        ("sd", DataType::Float64, true),
+        ("words", DataType::Utf8, false),
+        ("split_digest", DataType::Utf8, false),
+        ("references_digest", DataType::Utf8, false),
+        ("rsic_version", DataType::Utf8, false),
+        ("signature", DataType::Utf8, false),
+        ("note", DataType::Utf8, true),
     ])
 }
 
-/// `score`: one row per image and metric.
+/// `score`: one row per image and metric; null where the metric is not defined for the image.
 pub fn image_scores() -> SchemaRef {
     schema(&[
         ("image_id", DataType::UInt32, false),
         ("metric", DataType::Utf8, false),
         ("variant", DataType::Utf8, false),
         ("value", DataType::Float64, true),
+    ])
+}
+
+/// `score`: what each image adds to the sums that decide corpus values, one row per run, metric family and image.
+pub fn statistics() -> SchemaRef {
+    schema(&[
+        ("run", DataType::UInt32, false),
+        ("family", DataType::Utf8, false),
+        ("variant", DataType::Utf8, false),
+        ("image_id", DataType::UInt32, false),
+        ("numbers", list_of(DataType::Float64), false),
+    ])
+}
+
+/// `score` of several runs: one row per run and metric.
+pub fn runs() -> SchemaRef {
+    schema(&[
+        ("run", DataType::UInt32, false),
+        ("seed", DataType::UInt64, false),
+        ("metric", DataType::Utf8, false),
+        ("variant", DataType::Utf8, false),
+        ("value", DataType::Float64, true),
+    ])
+}
+
+/// `spice`: one row per image and part of the scene graph (`All`, `Object`, `Relation`, `Attribute`, ...).
+pub fn spice() -> SchemaRef {
+    schema(&[
+        ("image_id", DataType::UInt32, false),
+        ("part", DataType::Utf8, false),
+        ("f", DataType::Float64, true),
+        ("precision", DataType::Float64, true),
+        ("recall", DataType::Float64, true),
     ])
 }
 
@@ -212,6 +274,12 @@ pub fn strings<'a>(table: &'a RecordBatch, name: &str) -> Result<&'a StringArray
     column(table, name)
 }
 
+/// An array as strings.
+pub fn as_strings(array: &ArrayRef) -> Result<&StringArray> {
+    let found = array.as_any().downcast_ref();
+    found.ok_or_else(|| anyhow!("a column has type {}, which was not expected", array.data_type()))
+}
+
 /// The column `name` as unsigned integers.
 pub fn u32s<'a>(table: &'a RecordBatch, name: &str) -> Result<&'a UInt32Array> {
     column(table, name)
@@ -236,6 +304,14 @@ pub fn u32_lists(table: &RecordBatch, name: &str) -> Result<Vec<Vec<u32>>> {
     Ok(ends.windows(2).map(|pair| values[pair[0] as usize..pair[1] as usize].to_vec()).collect())
 }
 
+/// The column `name`, a list of doubles per row, as (values of all rows, where each row ends).
+pub fn f64_lists<'a>(table: &'a RecordBatch, name: &str) -> Result<(&'a [f64], &'a [i32])> {
+    let lists: &ListArray = column(table, name)?;
+    let values = lists.values().as_any().downcast_ref::<Float64Array>();
+    let values = values.ok_or_else(|| anyhow!("column `{name}` is not a list of doubles"))?;
+    Ok((values.values(), lists.value_offsets()))
+}
+
 /// The column `name`, a fixed-size list of floats per row, as (row-major values, row size).
 pub fn vectors<'a>(table: &'a RecordBatch, name: &str) -> Result<(&'a [f32], usize)> {
     let lists: &FixedSizeListArray = column(table, name)?;
@@ -249,6 +325,13 @@ pub fn u32_list_array(rows: &[Vec<u32>]) -> ArrayRef {
     let field = Arc::new(Field::new("item", DataType::UInt32, false));
     let offsets = arrow::buffer::OffsetBuffer::from_lengths(rows.iter().map(Vec::len));
     Arc::new(ListArray::new(field, offsets, Arc::new(UInt32Array::from(rows.concat())), None))
+}
+
+/// An Arrow array of lists of doubles; `lengths` says how many of `values` each row has.
+pub fn f64_list_array(values: Vec<f64>, lengths: Vec<usize>) -> ArrayRef {
+    let field = Arc::new(Field::new("item", DataType::Float64, false));
+    let offsets = arrow::buffer::OffsetBuffer::from_lengths(lengths);
+    Arc::new(ListArray::new(field, offsets, Arc::new(Float64Array::from(values)), None))
 }
 
 /// An Arrow array of fixed-size float vectors; `values` is row-major with `dim` values a row.
@@ -283,6 +366,8 @@ fn hash_array(hasher: &mut blake3::Hasher, array: &ArrayRef) -> Result<()> {
             hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
         }
     } else if let Some(values) = any.downcast_ref::<UInt32Array>() {
+        values.iter().for_each(|v| _ = hasher.update(&v.unwrap_or_default().to_le_bytes()));
+    } else if let Some(values) = any.downcast_ref::<UInt64Array>() {
         values.iter().for_each(|v| _ = hasher.update(&v.unwrap_or_default().to_le_bytes()));
     } else if let Some(values) = any.downcast_ref::<Float64Array>() {
         values.iter().for_each(|v| _ = hasher.update(&v.unwrap_or_default().to_bits().to_le_bytes()));

@@ -117,6 +117,20 @@ pub fn write(dir: &Path, config: &SampleConfig, progress: &dyn Progress) -> Resu
     })
 }
 
+/// The captions of every image of the default sample, without its pictures.
+pub fn captions(language: Language) -> Result<Vec<Vec<String>>> {
+    let config = SampleConfig { size: 16, ..SampleConfig::default() };
+    tasks(&config)
+        .par_iter()
+        .map(|&(class, index, _)| {
+            let rng = |purpose| Rng::new(config.seed, class.info().name, index, purpose);
+            let (_, facts) = scene::render(class, config.size, &mut rng("scene"));
+            let purpose = if language == Language::En { "english" } else { "chinese" };
+            words::describe(class, &facts, language, &mut rng(purpose))
+        })
+        .collect()
+}
+
 /// Class, number within the class and split of every image, in the order of the dataset.
 fn tasks(config: &SampleConfig) -> Vec<(Class, u32, Split)> {
     let count = config.images_per_class;

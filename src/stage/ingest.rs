@@ -1,33 +1,31 @@
-//! `ingest`: an annotation file and its images -> `images`, `sentences`, `lint`, `edition`.
+//! `ingest`: the images of an annotation file -> `images`, with a digest of the pixels of each.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use arrow::array::{ArrayRef, RecordBatch, StringArray, UInt32Array};
 use serde::{Deserialize, Serialize};
 
+use super::annotations::lint_table;
 use super::{Context, Inputs, Outcome};
-use crate::dataset::{self, Annotations, Finding, FindingKind};
+use crate::dataset::{self, ImageRecord};
 use crate::digest::Digest;
-use crate::language::Language;
+use crate::language::Split;
 use crate::picture;
 use crate::progress::Interrupted;
 use crate::table;
 
-/// History: 1, the first.
-pub const VERSION: u32 = 1;
+/// History: 1, the first; 2, annotation files are read by a stage of their own.
+pub const VERSION: u32 = 2;
 
 /// How many image files are read between two looks at the progress.
 const BATCH: usize = 128;
 
-/// Reads the annotation file and every image it names.
+/// Reads every image that `entries` names; writes `images` and `lint`, the findings about pixels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Ingest {
-    /// The language whose captions are read.
-    pub language: Language,
-}
+pub struct Ingest {}
 
 /// What the stage keeps of an image file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,24 +39,14 @@ struct Facts {
 impl Ingest {
     /// Runs the stage.
     pub fn run(&self, inputs: &Inputs, context: &mut Context<'_>) -> Result<Outcome> {
-        let path = inputs.path("annotations")?;
-        let json = inputs.bytes("annotations")?;
-        let mut annotations = dataset::read(&json, &path.display().to_string(), self.language)?;
-        let facts = look_at_images(inputs.path("images")?, &annotations, context)?;
+        let entries = inputs.table("entries")?;
+        let facts = look_at_images(inputs.path("images")?, &entries, context)?;
         let digests: Vec<Digest> = facts.iter().map(|(_, digest, ..)| *digest).collect();
-        annotations.findings.extend(dataset::lint::pixel_identical(&annotations.images, &digests));
+        let findings = dataset::lint::pixel_identical(&records(&entries)?, &digests);
         let mut outcome = Outcome::default();
-        outcome.log.push(format!(
-            "edition {}: {} images, {} sentences, {} findings",
-            annotations.edition,
-            annotations.images.len(),
-            annotations.sentences.len(),
-            annotations.findings.len()
-        ));
-        outcome.table("images", images_table(&annotations, &facts)?);
-        outcome.table("sentences", sentences_table(&annotations)?);
-        outcome.table("lint", lint_table(&annotations.findings)?);
-        outcome.table("edition", edition_table(&annotations)?);
+        outcome.log.push(format!("{} images, {} with the pixels of another", facts.len(), findings.len()));
+        outcome.table("images", images_table(&entries, &facts)?);
+        outcome.table("lint", lint_table(&findings)?);
         Ok(outcome)
     }
 }
@@ -66,8 +54,9 @@ impl Ingest {
 /// File digest, pixel digest, width and height of one image.
 type ImageFacts = (Digest, Digest, u32, u32);
 
-fn look_at_images(folder: &Path, annotations: &Annotations, context: &Context<'_>) -> Result<Vec<ImageFacts>> {
-    let paths: Vec<PathBuf> = annotations.images.iter().map(|image| folder.join(&image.filename)).collect();
+fn look_at_images(folder: &Path, entries: &RecordBatch, context: &Context<'_>) -> Result<Vec<ImageFacts>> {
+    let names = table::strings(entries, "filename")?;
+    let paths: Vec<PathBuf> = names.iter().map(|name| folder.join(name.unwrap_or_default())).collect();
     let missing: Vec<&PathBuf> = paths.iter().filter(|path| !path.is_file()).collect();
     if !missing.is_empty() {
         let few: Vec<String> = missing.iter().take(5).map(|path| path.display().to_string()).collect();
@@ -107,75 +96,29 @@ fn look_at_images(folder: &Path, annotations: &Annotations, context: &Context<'_
     Ok(all)
 }
 
-fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(values))
+/// The rows of `entries`, without classes.
+fn records(entries: &RecordBatch) -> Result<Vec<ImageRecord>> {
+    let ids = table::u32s(entries, "image_id")?;
+    let (names, splits) = (table::strings(entries, "filename")?, table::strings(entries, "split")?);
+    let record = |row: usize| {
+        let split = Split::ALL.into_iter().find(|split| split.name() == splits.value(row));
+        Ok(ImageRecord {
+            image_id: ids.value(row),
+            filename: names.value(row).to_owned(),
+            split: split.with_context(|| format!("unknown split `{}`", splits.value(row)))?,
+            class: None,
+        })
+    };
+    (0..entries.num_rows()).map(record).collect()
 }
 
-fn numbers(values: impl Iterator<Item = u32>) -> ArrayRef {
-    Arc::new(UInt32Array::from_iter_values(values))
-}
-
-fn images_table(annotations: &Annotations, facts: &[ImageFacts]) -> Result<RecordBatch> {
-    let images = &annotations.images;
-    let classes: StringArray = images.iter().map(|image| image.class.as_deref()).collect();
+fn images_table(entries: &RecordBatch, facts: &[ImageFacts]) -> Result<RecordBatch> {
     let hex = |f: fn(&ImageFacts) -> Digest| -> ArrayRef {
         Arc::new(StringArray::from_iter_values(facts.iter().map(|one| f(one).to_hex())))
     };
-    table::make(
-        table::images(),
-        vec![
-            numbers(images.iter().map(|image| image.image_id)),
-            texts(images.iter().map(|image| image.filename.as_str())),
-            texts(images.iter().map(|image| image.split.name())),
-            Arc::new(classes),
-            hex(|one| one.1),
-            hex(|one| one.0),
-            numbers(facts.iter().map(|one| one.2)),
-            numbers(facts.iter().map(|one| one.3)),
-        ],
-    )
-}
-
-fn sentences_table(annotations: &Annotations) -> Result<RecordBatch> {
-    let sentences = &annotations.sentences;
-    let language = annotations.language.code();
-    table::make(
-        table::sentences(),
-        vec![
-            numbers(sentences.iter().map(|sentence| sentence.image_id)),
-            numbers(sentences.iter().map(|sentence| sentence.sent_id)),
-            texts(sentences.iter().map(|_| language)),
-            texts(sentences.iter().map(|sentence| sentence.raw.as_str())),
-        ],
-    )
-}
-
-fn lint_table(findings: &[Finding]) -> Result<RecordBatch> {
-    let optional =
-        |f: fn(&Finding) -> Option<u32>| -> ArrayRef { Arc::new(findings.iter().map(f).collect::<UInt32Array>()) };
-    let kinds = findings.iter().map(|finding| FindingKind::name(finding.kind));
-    table::make(
-        table::lint(),
-        vec![
-            texts(kinds),
-            optional(|finding| finding.image_id),
-            optional(|finding| finding.sent_id),
-            texts(findings.iter().map(|finding| finding.detail.as_str())),
-        ],
-    )
-}
-
-fn edition_table(annotations: &Annotations) -> Result<RecordBatch> {
-    let text = |value: String| -> ArrayRef { Arc::new(StringArray::from(vec![value])) };
-    table::make(
-        table::edition(),
-        vec![
-            text(annotations.edition.clone()),
-            text(annotations.language.code().to_owned()),
-            text(annotations.split_digest.to_hex()),
-            text(annotations.captions_digest.to_hex()),
-            numbers(std::iter::once(annotations.images.len() as u32)),
-            numbers(std::iter::once(annotations.sentences.len() as u32)),
-        ],
-    )
+    let numbers =
+        |f: fn(&ImageFacts) -> u32| -> ArrayRef { Arc::new(UInt32Array::from_iter_values(facts.iter().map(f))) };
+    let mut columns = entries.columns().to_vec();
+    columns.extend([hex(|one| one.1), hex(|one| one.0), numbers(|one| one.2), numbers(|one| one.3)]);
+    table::make(table::images(), columns)
 }

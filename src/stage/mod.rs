@@ -3,15 +3,23 @@
 //! A stage is a plain struct of its parameters. It sees its declared inputs ([`Inputs`]) and nothing else: no clock,
 //! no environment, no unseeded random number. Equal parameters and inputs give equal outputs, byte for byte.
 
+pub mod annotations;
 pub mod caption;
-pub mod constant;
 pub mod embed;
+pub mod floor;
+pub mod import;
 pub mod ingest;
 pub mod input;
+pub mod meteor;
 pub mod pretrain;
 pub mod score;
+pub mod spice;
+pub mod statistics;
+pub mod summary;
 pub mod tokenize;
 pub mod train;
+
+mod report;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,7 +39,9 @@ pub use input::{Inputs, Loaded};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// Annotation file and images -> `images`, `sentences`, `lint`, `edition`.
+    /// Annotation file -> `entries`, `sentences`, `lint`, `edition`.
+    Annotations,
+    /// Images -> `images` with digests, `lint`.
     Ingest,
     /// Training data -> a scratch model in Hugging Face layout.
     Pretrain,
@@ -41,26 +51,43 @@ pub enum Kind {
     Embed,
     /// Vectors and tokens -> a mapper.
     Train,
-    /// Vectors and a mapper -> captions.
+    /// Vectors and a mapper -> captions; or another source of captions.
     Caption,
+    /// What a metric needs besides captions, in a form that is quick to read.
+    Resource,
+    /// Captions and references -> SPICE, by the official program.
+    Spice,
     /// Captions and references -> scores.
     Score,
 }
 
 impl Kind {
     /// All kinds, in flow order.
-    pub const ALL: [Self; 7] =
-        [Self::Ingest, Self::Pretrain, Self::Tokenize, Self::Embed, Self::Train, Self::Caption, Self::Score];
+    pub const ALL: [Self; 10] = [
+        Self::Annotations,
+        Self::Ingest,
+        Self::Pretrain,
+        Self::Tokenize,
+        Self::Embed,
+        Self::Train,
+        Self::Caption,
+        Self::Resource,
+        Self::Spice,
+        Self::Score,
+    ];
 
     /// The name in targets and paths.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Annotations => "annotations",
             Self::Ingest => "ingest",
             Self::Pretrain => "pretrain",
             Self::Tokenize => "tokenize",
             Self::Embed => "embed",
             Self::Train => "train",
             Self::Caption => "caption",
+            Self::Resource => "resource",
+            Self::Spice => "spice",
             Self::Score => "score",
         }
     }
@@ -83,6 +110,8 @@ impl FromStr for Kind {
 /// One stage with all its parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Stage {
+    /// See [`annotations`].
+    Annotations(annotations::ReadAnnotations),
     /// See [`ingest`].
     Ingest(ingest::Ingest),
     /// See [`pretrain`].
@@ -97,32 +126,85 @@ pub enum Stage {
     Train(train::Train),
     /// See [`caption`].
     Caption(caption::Caption),
-    /// See [`constant`].
-    Constant(constant::Constant),
+    /// See [`floor`].
+    Constant(floor::Constant),
+    /// See [`floor`].
+    ByClass(floor::ByClass),
+    /// See [`floor`].
+    Nearest(floor::Nearest),
+    /// See [`floor`].
+    Human(floor::Human),
+    /// See [`import`].
+    Import(import::Import),
+    /// See [`meteor`].
+    MeteorTables(meteor::MeteorTables),
+    /// See [`spice`].
+    Spice(spice::Spice),
     /// See [`score`].
     Score(score::Score),
+    /// See [`summary`].
+    Summary(summary::Summary),
+}
+
+/// The same expression for whatever stage it is.
+macro_rules! each {
+    ($self:ident, $stage:ident => $body:expr) => {
+        match $self {
+            Stage::Annotations($stage) => $body,
+            Stage::Ingest($stage) => $body,
+            Stage::PretrainClip($stage) => $body,
+            Stage::PretrainGpt2($stage) => $body,
+            Stage::Tokenize($stage) => $body,
+            Stage::Embed($stage) => $body,
+            Stage::Train($stage) => $body,
+            Stage::Caption($stage) => $body,
+            Stage::Constant($stage) => $body,
+            Stage::ByClass($stage) => $body,
+            Stage::Nearest($stage) => $body,
+            Stage::Human($stage) => $body,
+            Stage::Import($stage) => $body,
+            Stage::MeteorTables($stage) => $body,
+            Stage::Spice($stage) => $body,
+            Stage::Score($stage) => $body,
+            Stage::Summary($stage) => $body,
+        }
+    };
 }
 
 impl Stage {
     /// The kind, which is the first part of an instance's name.
     pub fn kind(&self) -> Kind {
         match self {
+            Self::Annotations(_) => Kind::Annotations,
             Self::Ingest(_) => Kind::Ingest,
             Self::PretrainClip(_) | Self::PretrainGpt2(_) => Kind::Pretrain,
             Self::Tokenize(_) => Kind::Tokenize,
             Self::Embed(_) => Kind::Embed,
             Self::Train(_) => Kind::Train,
-            Self::Caption(_) | Self::Constant(_) => Kind::Caption,
-            Self::Score(_) => Kind::Score,
+            Self::Caption(_)
+            | Self::Constant(_)
+            | Self::ByClass(_)
+            | Self::Nearest(_)
+            | Self::Human(_)
+            | Self::Import(_) => Kind::Caption,
+            Self::MeteorTables(_) => Kind::Resource,
+            Self::Spice(_) => Kind::Spice,
+            Self::Score(_) | Self::Summary(_) => Kind::Score,
         }
     }
 
-    /// The name in the key, which tells the two sorts of `pretrain` apart.
+    /// The name in the key, which tells stages of one kind apart.
     pub fn key_name(&self) -> &'static str {
         match self {
             Self::PretrainClip(_) => "pretrain_clip",
             Self::PretrainGpt2(_) => "pretrain_gpt2",
             Self::Constant(_) => "constant",
+            Self::ByClass(_) => "class",
+            Self::Nearest(_) => "knn",
+            Self::Human(_) => "human",
+            Self::Import(_) => "import",
+            Self::MeteorTables(_) => "meteor",
+            Self::Summary(_) => "summary",
             other => other.kind().name(),
         }
     }
@@ -130,6 +212,7 @@ impl Stage {
     /// The version of the stage's code: raised when equal inputs would give other outputs.
     pub fn version(&self) -> u32 {
         match self {
+            Self::Annotations(_) => annotations::VERSION,
             Self::Ingest(_) => ingest::VERSION,
             Self::PretrainClip(_) => pretrain::CLIP_VERSION,
             Self::PretrainGpt2(_) => pretrain::GPT2_VERSION,
@@ -137,38 +220,34 @@ impl Stage {
             Self::Embed(_) => embed::VERSION,
             Self::Train(_) => train::VERSION,
             Self::Caption(_) => caption::VERSION,
-            Self::Constant(_) => constant::VERSION,
+            Self::Constant(_) | Self::ByClass(_) | Self::Nearest(_) | Self::Human(_) => floor::VERSION,
+            Self::Import(_) => import::VERSION,
+            Self::MeteorTables(_) => meteor::VERSION,
+            Self::Spice(_) => spice::VERSION,
             Self::Score(_) => score::VERSION,
+            Self::Summary(_) => summary::VERSION,
         }
     }
 
     /// The keyed parameters, by dotted name.
     pub fn parameters(&self) -> Result<BTreeMap<String, Value>> {
-        let value = match self {
-            Self::Ingest(stage) => serde_json::to_value(stage),
-            Self::PretrainClip(stage) => serde_json::to_value(stage),
-            Self::PretrainGpt2(stage) => serde_json::to_value(stage),
-            Self::Tokenize(stage) => serde_json::to_value(stage),
-            Self::Embed(stage) => serde_json::to_value(stage),
-            Self::Train(stage) => serde_json::to_value(stage),
-            Self::Caption(stage) => serde_json::to_value(stage),
-            Self::Constant(stage) => serde_json::to_value(stage),
-            Self::Score(stage) => serde_json::to_value(stage),
-        }?;
         let mut leaves = BTreeMap::new();
-        flatten(String::new(), value, &mut leaves);
+        flatten(String::new(), each!(self, stage => serde_json::to_value(stage))?, &mut leaves);
         Ok(leaves)
     }
 
     /// The name of the main output, which stands at `output/<kind>/<instance>`.
     pub fn primary(&self) -> &'static str {
-        match self {
-            Self::Ingest(_) => "images",
-            Self::PretrainClip(_) | Self::PretrainGpt2(_) | Self::Train(_) => "history",
-            Self::Tokenize(_) => "tokens",
-            Self::Embed(_) => "embeddings",
-            Self::Caption(_) | Self::Constant(_) => "captions",
-            Self::Score(_) => "scores",
+        match self.kind() {
+            Kind::Annotations => "entries",
+            Kind::Ingest => "images",
+            Kind::Pretrain | Kind::Train => "history",
+            Kind::Tokenize => "tokens",
+            Kind::Embed => "embeddings",
+            Kind::Caption => "captions",
+            Kind::Resource => "table",
+            Kind::Spice => "spice",
+            Kind::Score => "scores",
         }
     }
 
@@ -182,17 +261,7 @@ impl Stage {
 
     /// Does the work.
     pub fn run(&self, inputs: &Inputs, context: &mut Context<'_>) -> Result<Outcome> {
-        match self {
-            Self::Ingest(stage) => stage.run(inputs, context),
-            Self::PretrainClip(stage) => stage.run(inputs, context),
-            Self::PretrainGpt2(stage) => stage.run(inputs, context),
-            Self::Tokenize(stage) => stage.run(inputs, context),
-            Self::Embed(stage) => stage.run(inputs, context),
-            Self::Train(stage) => stage.run(inputs, context),
-            Self::Caption(stage) => stage.run(inputs, context),
-            Self::Constant(stage) => stage.run(inputs, context),
-            Self::Score(stage) => stage.run(inputs, context),
-        }
+        each!(self, stage => stage.run(inputs, context))
     }
 }
 

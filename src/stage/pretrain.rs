@@ -45,13 +45,14 @@ impl PretrainClip {
         let images = inputs.table("images")?;
         let sentences = inputs.table("sentences")?;
         let folder = inputs.path("files")?;
+        let (names, digests) = (table::strings(&images, "filename")?, table::strings(&images, "digest")?);
         let open = |split| -> Result<(Vec<Picture>, Vec<Vec<String>>)> {
-            let (names, captions) = split_of(&images, &sentences, split)?;
-            let pictures = names.par_iter().map(|(name, digest)| {
-                let path = folder.join(name);
+            let (rows, captions) = split_of(&images, &sentences, split)?;
+            let pictures = rows.par_iter().map(|&row| {
+                let path = folder.join(names.value(row));
                 let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
                 let picture = picture::decode(&bytes).with_context(|| format!("cannot decode {}", path.display()))?;
-                if picture.digest().to_hex() != *digest {
+                if picture.digest().to_hex() != digests.value(row) {
                     bail!("{} has changed since it was ingested; run the build again", path.display());
                 }
                 // The size at which they are learned from; many whole pictures would not fit into memory.
@@ -81,8 +82,8 @@ impl PretrainGpt2 {
     }
 }
 
-/// (File name, pixel digest) and captions of every image of a split.
-type Described = (Vec<(String, String)>, Vec<Vec<String>>);
+/// The row and the captions of every image of a split.
+type Described = (Vec<usize>, Vec<Vec<String>>);
 
 fn split_of(images: &RecordBatch, sentences: &RecordBatch, split: Split) -> Result<Described> {
     let mut captions: BTreeMap<u32, Vec<String>> = BTreeMap::new();
@@ -90,11 +91,10 @@ fn split_of(images: &RecordBatch, sentences: &RecordBatch, split: Split) -> Resu
         captions.entry(*owner).or_default().push(raw.unwrap_or_default().to_owned());
     }
     let ids = table::u32s(images, "image_id")?.values();
-    let (names, digests) = (table::strings(images, "filename")?, table::strings(images, "digest")?);
     let mut described: Described = (Vec::new(), Vec::new());
     for (row, of_image) in table::strings(images, "split")?.iter().enumerate() {
         if of_image == Some(split.name()) {
-            described.0.push((names.value(row).to_owned(), digests.value(row).to_owned()));
+            described.0.push(row);
             described.1.push(captions.remove(&ids[row]).unwrap_or_default());
         }
     }

@@ -105,6 +105,9 @@ pub struct Training {
     pub warmup: f64,
     /// Seed of initial weights and shuffles.
     pub seed: u64,
+    /// Several seeds: one run each, and scores are their mean. Instead of `seed`; never in the key, each run has its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub seeds: Vec<u64>,
     /// Whether a last batch that is not full is left out.
     pub drop_last: bool,
     /// The original's loss: target id 0 is left out and no end-of-text is learnt.
@@ -123,6 +126,7 @@ impl Default for Training {
             weight_decay: 0.01,
             warmup: 0.1,
             seed: 1,
+            seeds: Vec::new(),
             drop_last: true,
             compat_ignore_zero: false,
         }
@@ -150,6 +154,9 @@ impl Training {
         }
         if !(self.warmup.is_finite() && self.warmup >= 0.0 && (self.warmup < 1.0 || self.warmup.fract() == 0.0)) {
             return Err(format!("`warmup` must be a fraction of all steps or a count, not {}", self.warmup));
+        }
+        if let Some((k, seed)) = self.seeds.iter().enumerate().find(|(k, seed)| self.seeds[..*k].contains(seed)) {
+            return Err(format!("`seeds` must differ: number {} repeats {seed}", k + 1));
         }
         Ok(())
     }

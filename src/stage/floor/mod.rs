@@ -1,0 +1,52 @@
+//! `caption/<dataset>_constant`, `_class`, `_knn`, `_human`, `_human_distinct`: floors and ceilings as ordinary captions.
+
+mod class;
+mod constant;
+mod human;
+mod knn;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use arrow::array::{Float64Array, RecordBatch, StringArray, UInt32Array};
+
+use crate::language::Split;
+use crate::table;
+
+pub use class::ByClass;
+pub use constant::Constant;
+pub use human::Human;
+pub use knn::Nearest;
+
+/// History: 1, the first; 2, captions have no log-probability instead of 0.
+pub const VERSION: u32 = 2;
+
+/// The images of a split, in published order. Fails if there are none.
+fn of_split(images: &RecordBatch, split: Split) -> Result<Vec<u32>> {
+    let splits = table::strings(images, "split")?.iter();
+    let pairs = table::u32s(images, "image_id")?.values().iter().zip(splits);
+    let ids: Vec<u32> = pairs.filter(|(_, of)| *of == Some(split.name())).map(|(id, _)| *id).collect();
+    if ids.is_empty() {
+        bail!("the {} split has no images", split.name());
+    }
+    Ok(ids)
+}
+
+/// The `captions` table of captions that no language model wrote.
+pub(super) fn captions_table(captions: &[(u32, String)]) -> Result<RecordBatch> {
+    table::make(
+        table::captions(),
+        vec![
+            Arc::new(UInt32Array::from_iter_values(captions.iter().map(|(id, _)| *id))),
+            Arc::new(StringArray::from_iter_values(captions.iter().map(|(_, caption)| caption))),
+            table::u32_list_array(&vec![Vec::new(); captions.len()]),
+            Arc::new(Float64Array::new_null(captions.len())),
+        ],
+    )
+}
+
+/// The train images.
+fn train_images(images: &RecordBatch) -> Result<BTreeSet<u32>> {
+    Ok(of_split(images, Split::Train)?.into_iter().collect())
+}
