@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::graph::FLOORS;
 use crate::language::Language;
 use crate::model::scratch::{ScratchClipConfig, ScratchGpt2Config};
 use crate::stage::caption::Decoding;
@@ -34,9 +35,12 @@ pub struct Config {
     /// How captions are decoded.
     #[serde(default)]
     pub caption: Captioning,
+    /// Captions that other programs made, by the name of their model.
+    #[serde(default)]
+    pub captions: BTreeMap<String, CaptionsConfig>,
     /// How captions are scored.
     #[serde(default)]
-    pub score: Scoring,
+    pub score: ScoreConfig,
     /// The sizes of models that are trained from scratch.
     #[serde(default)]
     pub scratch: ScratchConfig,
@@ -66,6 +70,51 @@ pub struct ModelsConfig {
     pub clip: String,
     /// The language model by caption language.
     pub gpt2: BTreeMap<Language, String>,
+}
+
+/// `[captions.NAME]`: captions made elsewhere, scored as `score/<dataset>_NAME`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaptionsConfig {
+    /// Dataset -> caption file (JSON, JSONL, CSV, TSV or Parquet), relative to the workspace.
+    pub files: BTreeMap<String, PathBuf>,
+    /// Leave images without a caption out instead of refusing the file.
+    #[serde(default)]
+    pub allow_missing: bool,
+}
+
+/// `[score]`: how intervals are made, and where METEOR and SPICE are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScoreConfig {
+    /// How many bootstrap resamples an interval is made of.
+    pub resamples: usize,
+    /// The seed of the resamples.
+    pub seed: u64,
+    /// The share of resamples that an interval holds.
+    pub confidence: f64,
+    /// Where METEOR's tables are: `auto` (fetched, or in an installed pycocoevalcap), `off`, or a folder with
+    /// `meteor-1.5.jar` and `data/paraphrase-en.gz`.
+    pub meteor: String,
+    /// `off`, or the folder with `spice-1.0.jar` and `lib/`.
+    pub spice: String,
+    /// The Java that runs SPICE.
+    pub java: String,
+}
+
+impl Default for ScoreConfig {
+    fn default() -> Self {
+        let Scoring { resamples, seed, confidence } = Scoring::default();
+        let (meteor, spice, java) = ("auto".to_owned(), "off".to_owned(), "java".to_owned());
+        Self { resamples, seed, confidence, meteor, spice, java }
+    }
+}
+
+impl ScoreConfig {
+    /// What is in the key of scores.
+    pub fn scoring(&self) -> Scoring {
+        Scoring { resamples: self.resamples, seed: self.seed, confidence: self.confidence }
+    }
 }
 
 /// `[caption]`: which split, and how to decode; a language may have settings of its own.
@@ -174,6 +223,11 @@ impl Config {
         Ok(config)
     }
 
+    /// Checks settings that were changed after they were read.
+    pub fn recheck(&self) -> Result<(), ConfigError> {
+        self.check("")
+    }
+
     /// What types cannot say.
     fn check(&self, text: &str) -> Result<(), ConfigError> {
         let wrong = |key: &str, message: String, hint: Option<String>| {
@@ -214,8 +268,9 @@ impl Config {
         }
         for (name, mapper) in &self.mappers {
             let key = format!("mappers.{name}");
-            if !is_name(name) || name.ends_with("_gpt") || name == super::graph::CONSTANT {
-                let rule = "may hold only a-z, 0-9, `-` and `_`, not end in `_gpt`, and not be `constant`";
+            if !is_name(name) || name.ends_with("_gpt") || FLOORS.contains(&name.as_str()) {
+                let floors = FLOORS.join("`, `");
+                let rule = format!("may hold only a-z, 0-9, `-` and `_`, not end in `_gpt`, and not be `{floors}`");
                 let why = format!("mapper name `{name}` {rule}");
                 return wrong(&key, why, None);
             }
@@ -223,25 +278,36 @@ impl Config {
                 return wrong(&key, format!("mapper `{name}`: {message}"), None);
             }
         }
-        let mut models: BTreeMap<String, (&str, &str)> = BTreeMap::new();
-        for dataset in self.datasets.keys() {
-            for mapper in self.mappers.keys().map(String::as_str).chain([super::graph::CONSTANT]) {
-                if let Some((a, b)) = models.insert(format!("{dataset}_{mapper}"), (dataset, mapper)) {
-                    let message = format!(
-                        "`{dataset}_{mapper}` could be mapper `{mapper}` on dataset `{dataset}` or mapper `{b}` on dataset `{a}`"
-                    );
-                    return wrong(&format!("mappers.{b}"), message, Some("give one of them another name".to_owned()));
-                }
+        for (name, captions) in &self.captions {
+            let key = format!("captions.{name}");
+            if !is_name(name) || FLOORS.contains(&name.as_str()) {
+                let floors = FLOORS.join("`, `");
+                let rule = format!("may hold only a-z, 0-9, `-` and `_`, and not be `{floors}`");
+                return wrong(&key, format!("captions name `{name}` {rule}"), None);
             }
+            if let Some(dataset) = captions.files.keys().find(|dataset| !self.datasets.contains_key(*dataset)) {
+                let hint = near(dataset, self.datasets.keys().map(String::as_str));
+                return wrong(
+                    &key,
+                    format!("`files` of captions `{name}` names `{dataset}`, which is no dataset"),
+                    hint,
+                );
+            }
+        }
+        if let Err(message) = self.train.check() {
+            return wrong("train", message, None);
+        }
+        if let Err((key, message)) = self.check_model_names() {
+            return wrong(&key, message, Some("give one of them another name".to_owned()));
+        }
+        if let Err(message) = self.score.scoring().check() {
+            return wrong("score", message, None);
         }
         for (key, checked) in [("scratch.clip", self.scratch.clip.check()), ("scratch.gpt2", self.scratch.gpt2.check())]
         {
             if let Err(error) = checked {
                 return wrong(key, format!("[{key}]: {error:#}"), None);
             }
-        }
-        if let Err(message) = self.train.check() {
-            return wrong("train", message, None);
         }
         if let Err(message) = self.caption.decoding.check() {
             return wrong("caption", message, None);
@@ -250,6 +316,41 @@ impl Config {
             if self.caption.max_tokens.get(language).is_none_or(|&n| n == 0) {
                 let code = language.code();
                 return wrong("caption", format!("`caption.max_tokens` needs a positive number for `{code}`"), None);
+            }
+        }
+        Ok(())
+    }
+
+    /// The names of what captions a dataset: floors, captions made elsewhere, and mappers, with all their runs.
+    fn models(&self, dataset: &str) -> Vec<(String, String)> {
+        let mut models: Vec<(String, String)> =
+            FLOORS.iter().map(|floor| ((*floor).to_owned(), "datasets".to_owned())).collect();
+        let files = self.captions.iter().filter(|(_, captions)| captions.files.contains_key(dataset));
+        models.extend(files.map(|(name, _)| (name.clone(), format!("captions.{name}"))));
+        for mapper in self.mappers.keys() {
+            for model in [mapper.clone(), format!("{mapper}_gpt")] {
+                if self.train.seeds.len() > 1 {
+                    let runs = self.train.seeds.iter().map(|seed| format!("{model}_seed{seed}"));
+                    models.extend(runs.map(|run| (run, format!("mappers.{mapper}"))));
+                }
+                models.push((model, format!("mappers.{mapper}")));
+            }
+        }
+        models
+    }
+
+    /// Every `<dataset>_<model>` must mean one thing; else the key to blame and what is wrong.
+    fn check_model_names(&self) -> Result<(), (String, String)> {
+        let mut known: BTreeMap<String, (&str, String)> = BTreeMap::new();
+        for dataset in self.datasets.keys() {
+            for (model, key) in self.models(dataset) {
+                let name = format!("{dataset}_{model}");
+                if let Some((other, other_model)) = known.insert(name.clone(), (dataset, model.clone())) {
+                    let message = format!(
+                        "`{name}` could be `{model}` on dataset `{dataset}` or `{other_model}` on dataset `{other}`"
+                    );
+                    return Err((key, message));
+                }
             }
         }
         Ok(())

@@ -185,7 +185,7 @@ impl Execution<'_> {
                     Loaded::Model { name: found.name.clone(), files: files.collect() }
                 }
             };
-            inputs.0.insert(input.name.to_owned(), loaded);
+            inputs.0.insert(input.name.clone().into_owned(), loaded);
         }
         Ok(inputs)
     }

@@ -6,6 +6,7 @@ mod execute;
 pub mod graph;
 pub mod models;
 pub mod plan;
+pub mod resources;
 pub mod run;
 pub mod source;
 pub mod target;
@@ -38,6 +39,15 @@ impl Workspace {
     /// Opens the workspace in `root` for building: the cache is created if it is missing.
     pub fn open(root: &Path, overrides: &[String]) -> Result<Self> {
         let config = Config::load(root, overrides)?;
+        let cache = Cache::open(&root.join("cache"))?;
+        Self::with(root, config, cache)
+    }
+
+    /// Opens a workspace in `root` for building, with settings that need not be those of its `pipeline.toml`.
+    ///
+    /// Fails if they contradict each other.
+    pub fn with_config(root: &Path, config: Config) -> Result<Self> {
+        config.recheck()?;
         let cache = Cache::open(&root.join("cache"))?;
         Self::with(root, config, cache)
     }

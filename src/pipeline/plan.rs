@@ -218,7 +218,7 @@ impl<'a> Planner<'a> {
     ) -> Result<Ingredients, Blocked> {
         let mut inputs = BTreeMap::new();
         for input in &node.inputs {
-            let name = input.name;
+            let name = input.name.as_ref();
             match &input.from {
                 From::Output { node: id, output, columns } => {
                     let made = self.made(*id, output, records)?;
@@ -319,7 +319,9 @@ pub(super) fn scratch_files(record: &Record, role: Role) -> impl Iterator<Item =
 /// What of the machine is in the key: numbers come from our own kernel on the CPU in 32-bit floats.
 fn environment(stage: &Stage) -> BTreeMap<String, String> {
     match stage.kind() {
-        Kind::Ingest | Kind::Tokenize | Kind::Score => BTreeMap::new(),
+        Kind::Annotations | Kind::Ingest | Kind::Tokenize | Kind::Resource | Kind::Spice | Kind::Score => {
+            BTreeMap::new()
+        }
         Kind::Pretrain | Kind::Embed | Kind::Train | Kind::Caption => {
             BTreeMap::from([("device".to_owned(), "cpu".to_owned()), ("precision".to_owned(), "f32".to_owned())])
         }

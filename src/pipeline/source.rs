@@ -53,7 +53,7 @@ impl<'a> Sources<'a> {
 fn missing(path: &Path) -> Blocked {
     Blocked {
         why: format!("missing source {}", path.display()),
-        hint: Some("put the dataset there, or change its path under [datasets] in pipeline.toml".to_owned()),
+        hint: Some("put the file there, or change its path in pipeline.toml".to_owned()),
     }
 }
 
