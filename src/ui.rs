@@ -83,6 +83,11 @@ impl Ui {
         }
     }
 
+    /// Writes advice to stderr, unless quiet.
+    pub fn hint(&self, text: &str) {
+        self.say(&format!("{}: {text}", paint("hint", CYAN)));
+    }
+
     /// A progress line of its own, for work outside a build.
     pub fn progress(&self, name: &str) -> Box<dyn Progress> {
         Box::new(Bar::new(self, name))

@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use crate::cache::CacheError;
+use crate::dataset::candidates::CandidateError;
+use crate::fetch::FetchError;
 use crate::pipeline::ConfigError;
 use crate::pipeline::models::NoModel;
 use crate::pipeline::source::Blocked;
@@ -40,6 +42,10 @@ pub fn hint(error: &anyhow::Error) -> Option<String> {
             blocked.hint.clone()
         } else if let Some(model) = cause.downcast_ref::<NoModel>() {
             Some(model.hint.clone())
+        } else if let Some(captions) = cause.downcast_ref::<CandidateError>() {
+            captions.hint()
+        } else if let Some(fetch) = cause.downcast_ref::<FetchError>() {
+            fetch.hint()
         } else {
             cause.downcast_ref::<CacheError>().and_then(CacheError::hint)
         }

@@ -1,12 +1,18 @@
 //! One file per subcommand: its arguments, whose docs are the help text, and one function.
 
+pub mod bench;
 pub mod build;
 pub mod clean;
+pub mod compare;
 pub mod completions;
 pub mod dag;
 pub mod demo;
 pub mod failure;
+pub mod fetch;
+pub mod lint;
 pub mod log;
+pub mod private;
+pub mod score;
 pub mod scores;
 pub mod show;
 pub mod status;
@@ -66,12 +72,17 @@ impl Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Build(build::Build),
+    Score(score::Score),
+    Compare(compare::Compare),
+    Lint(lint::Lint),
     Status(status::Status),
     Why(why::Why),
     Dag(dag::Dag),
     Show(show::Show),
     Log(log::Log),
     Clean(clean::Clean),
+    Fetch(fetch::Fetch),
+    Bench(bench::Bench),
     Demo(demo::Demo),
     Completions(completions::Completions),
 }
@@ -100,12 +111,17 @@ impl Cli {
         }
         match &self.command {
             Command::Build(command) => command.run(&self.global, ui),
+            Command::Score(command) => command.run(&self.global, ui),
+            Command::Compare(command) => command.run(&self.global, ui),
+            Command::Lint(command) => command.run(&self.global, ui),
             Command::Status(command) => command.run(&self.global, ui),
             Command::Why(command) => command.run(&self.global, ui),
             Command::Dag(command) => command.run(&self.global, ui),
             Command::Show(command) => command.run(&self.global, ui),
             Command::Log(command) => command.run(&self.global, ui),
             Command::Clean(command) => command.run(&self.global, ui),
+            Command::Fetch(command) => command.run(ui),
+            Command::Bench(command) => command.run(&self.global, ui),
             Command::Demo(command) => command.run(&self.global, ui),
             Command::Completions(command) => command.run(ui),
         }

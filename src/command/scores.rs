@@ -1,6 +1,7 @@
-//! Score tables as people read them: one row per model, one column per metric.
+//! Score tables as people read them: one row per model, one column per metric; or one model with its intervals.
 
 use anyhow::{Result, anyhow};
+use arrow::array::{Array, Float64Array};
 use serde::Serialize;
 
 use crate::cache::Record;
@@ -8,7 +9,7 @@ use crate::pipeline::Workspace;
 use crate::table;
 use crate::ui;
 
-/// One value of a score table.
+/// One row of a score table.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
     /// The dataset.
@@ -21,12 +22,30 @@ pub struct Row {
     pub split: String,
     /// The metric.
     pub metric: String,
-    /// How captions were cut into words.
+    /// The set of definitions it belongs to.
     pub variant: String,
-    /// The value.
-    pub value: f64,
+    /// The value; `null` if it was not computed.
+    pub value: Option<f64>,
+    /// The lower end of the bootstrap interval.
+    pub ci_low: Option<f64>,
+    /// The upper end of the bootstrap interval.
+    pub ci_high: Option<f64>,
     /// How many images.
     pub n: u32,
+    /// How many runs the value is the mean of.
+    pub runs: u32,
+    /// The standard deviation over the runs.
+    pub sd: Option<f64>,
+    /// How captions were cut.
+    pub words: String,
+    /// Digest of the split.
+    pub split_digest: String,
+    /// Digest of the references.
+    pub references_digest: String,
+    /// What was measured, for a paper.
+    pub signature: String,
+    /// Why there is no value.
+    pub note: Option<String>,
 }
 
 /// Reads the score table of a record.
@@ -36,6 +55,8 @@ pub fn read(workspace: &Workspace, record: &Record) -> Result<Vec<Row>> {
     let bytes = workspace.cache.get(&output.stored())?.ok_or_else(|| anyhow!("the scores are gone; build again"))?;
     let scores = table::read(bytes)?;
     let text = |name, row| table::strings(&scores, name).map(|column| column.value(row).to_owned());
+    let number = |name, row| table::f64s(&scores, name).map(|column| at(column, row));
+    let notes = table::strings(&scores, "note")?;
     (0..scores.num_rows())
         .map(|row| {
             Ok(Row {
@@ -45,37 +66,90 @@ pub fn read(workspace: &Workspace, record: &Record) -> Result<Vec<Row>> {
                 split: text("split", row)?,
                 metric: text("metric", row)?,
                 variant: text("variant", row)?,
-                value: table::f64s(&scores, "value")?.value(row),
+                value: number("value", row)?,
+                ci_low: number("ci_low", row)?,
+                ci_high: number("ci_high", row)?,
                 n: table::u32s(&scores, "n")?.value(row),
+                runs: table::u32s(&scores, "runs")?.value(row),
+                sd: number("sd", row)?,
+                words: text("words", row)?,
+                split_digest: text("split_digest", row)?,
+                references_digest: text("references_digest", row)?,
+                signature: text("signature", row)?,
+                note: notes.is_valid(row).then(|| notes.value(row).to_owned()),
             })
         })
         .collect()
 }
 
-/// Sets the models side by side.
+fn at(column: &Float64Array, row: usize) -> Option<f64> {
+    column.is_valid(row).then(|| column.value(row))
+}
+
+/// A value as tables show it.
+pub fn shown(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"))
+}
+
+/// Sets models side by side, one line per model and variant.
 pub fn table(rows: &[Row]) -> String {
     let mut metrics: Vec<&str> = Vec::new();
     let mut models: Vec<[&str; 5]> = Vec::new();
+    let model_of = |row: &'_ Row| -> [String; 5] {
+        [&row.dataset, &row.edition, &row.split, &row.variant, &row.model].map(Clone::clone)
+    };
     for row in rows {
         let model = [&row.dataset, &row.edition, &row.split, &row.variant, &row.model].map(String::as_str);
         if !models.contains(&model) {
             models.push(model);
         }
-        if !metrics.contains(&row.metric.as_str()) {
+        if row.value.is_some() && !metrics.contains(&row.metric.as_str()) {
             metrics.push(&row.metric);
         }
     }
-    let mut header = vec!["dataset", "edition", "split", "words", "model"];
+    // What a reader looks for stands first; what the original printed comes last.
+    models.sort_by_key(|[dataset, edition, split, variant, _]| {
+        (*variant == "seed", *dataset, *edition, *split, *variant)
+    });
+    let mut header = vec!["dataset", "edition", "split", "variant", "model"];
     header.extend(&metrics);
     let lines = models.iter().map(|model| {
         let value = |metric: &&str| {
-            let found = rows.iter().find(|row| {
-                [&row.dataset, &row.edition, &row.split, &row.variant, &row.model].map(String::as_str) == *model
-                    && row.metric == **metric
-            });
-            found.map_or_else(|| "-".to_owned(), |row| format!("{:.4}", row.value))
+            let found = rows.iter().find(|row| model_of(row) == *model && row.metric == **metric);
+            shown(found.and_then(|row| row.value))
         };
         model.iter().map(|text| (*text).to_owned()).chain(metrics.iter().map(value)).collect::<Vec<String>>()
     });
     ui::table(&header, lines)
+}
+
+/// One model, a line per metric with its interval.
+pub fn detailed(rows: &[Row]) -> String {
+    let several = rows.iter().any(|row| row.runs > 1);
+    let mut header = vec!["metric", "variant", "value", "interval"];
+    if several {
+        header.push("sd");
+    }
+    let known = rows.iter().filter(|row| row.value.is_some());
+    let lines = known.map(|row| {
+        let interval = row.ci_low.zip(row.ci_high).map(|(low, high)| format!("{low:.4} - {high:.4}"));
+        let mut cells =
+            vec![row.metric.clone(), row.variant.clone(), shown(row.value), interval.unwrap_or_else(|| "-".to_owned())];
+        if several {
+            cells.push(shown(row.sd));
+        }
+        cells
+    });
+    ui::table(&header, lines)
+}
+
+/// Each reason for which a value is missing, once.
+pub fn notes(rows: &[Row]) -> Vec<&str> {
+    let mut notes: Vec<&str> = Vec::new();
+    for note in rows.iter().filter_map(|row| row.note.as_deref()) {
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
+    notes
 }
