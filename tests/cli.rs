@@ -14,7 +14,7 @@ fn json(text: &str) -> Value {
 fn status_tells_fresh_from_stale_in_text_and_json() {
     let sandbox = Sandbox::with_models();
     let out = sandbox.rsic(&["status", "--exit-code", "score/ucm_amht"]).ok().out;
-    assert_eq!(out.matches("fresh").count(), 6, "{out}");
+    assert_eq!(out.matches("fresh").count(), 7, "{out}");
     let rows = json(&sandbox.rsic(&["status", "--json", "score/ucm_amht", "score/ucm_mlp"]).ok().out);
     let state = |target: &str| {
         let found = rows.as_array().unwrap().iter().find(|row| row["target"] == target);
@@ -40,10 +40,11 @@ fn a_dry_run_does_nothing_and_says_what_the_build_does() {
 fn outputs_stand_at_stable_paths_and_clean_removes_views_only() {
     let sandbox = Sandbox::with_models();
     let paths = [
+        "output/annotations/ucm.parquet",
+        "output/annotations/sentences/ucm.parquet",
+        "output/annotations/edition/ucm.parquet",
         "output/ingest/ucm.parquet",
-        "output/ingest/sentences/ucm.parquet",
         "output/ingest/lint/ucm.parquet",
-        "output/ingest/edition/ucm.parquet",
         "output/tokenize/ucm.parquet",
         "output/tokenize/lengths/ucm.parquet",
         "output/embed/ucm.parquet",
@@ -53,23 +54,25 @@ fn outputs_stand_at_stable_paths_and_clean_removes_views_only() {
         "output/eval_files/ucm_amht.json",
         "output/score/ucm_amht.parquet",
         "output/score/images/ucm_amht.parquet",
+        "output/score/statistics/ucm_amht.parquet",
         "output/scores/ucm_amht.txt",
     ];
     for path in paths {
         assert!(sandbox.path(path).is_file(), "{path}");
     }
-    let eval = json(&fs::read_to_string(sandbox.path(paths[10])).unwrap());
+    let eval = json(&fs::read_to_string(sandbox.path("output/eval_files/ucm_amht.json")).unwrap());
     assert!(eval.as_object().unwrap().keys().all(|key| key.parse::<u32>().is_ok()));
-    let before = fs::read(sandbox.path(paths[11])).unwrap();
+    let scores = "output/score/ucm_amht.parquet";
+    let before = fs::read(sandbox.path(scores)).unwrap();
     sandbox.rsic(&["clean", "score/ucm_amht"]).ok();
-    assert!(!sandbox.path(paths[11]).exists() && sandbox.path(paths[9]).exists());
+    assert!(!sandbox.path(scores).exists() && sandbox.path("output/caption/ucm_amht.parquet").exists());
     assert!(sandbox.rsic(&["why", "score/ucm_amht"]).ok().out.contains("restorable"));
     assert!(sandbox.rsic(&["build", "score/ucm_amht"]).ok().built().is_empty());
-    assert_eq!(fs::read(sandbox.path(paths[11])).unwrap(), before);
+    assert_eq!(fs::read(sandbox.path(scores)).unwrap(), before);
     sandbox.rsic(&["clean", "--cache", "score/ucm_amht"]).ok();
     let built = sandbox.rsic(&["build", "score/ucm_amht"]).ok().built();
     assert_eq!(built.into_iter().collect::<Vec<_>>(), ["score/ucm_amht"]);
-    assert_eq!(fs::read(sandbox.path(paths[11])).unwrap(), before);
+    assert_eq!(fs::read(sandbox.path(scores)).unwrap(), before);
 }
 
 #[test]
@@ -90,10 +93,10 @@ fn show_dag_log_and_completions_print_to_stdout() {
     let sandbox = Sandbox::with_models();
     let out = |args: &[&str]| sandbox.rsic(args).ok().out;
     assert!(out(&["show", "score/ucm_amht"]).contains("CIDEr-D"));
-    assert!(out(&["show", "ingest/ucm", "--output", "sentences", "--rows", "2"]).contains("sent_id"));
+    assert!(out(&["show", "annotations/ucm", "--output", "sentences", "--rows", "2"]).contains("sent_id"));
     let row = out(&["show", "caption/ucm_amht", "--json", "--rows", "1"]);
     assert!(json(row.trim())["caption"].is_string());
-    assert!(out(&["dag", "score/ucm_amht"]).contains("score/ucm_amht <- ingest/ucm, caption/ucm_amht"));
+    assert!(out(&["dag", "score/ucm_amht"]).contains("score/ucm_amht <- annotations/ucm, caption/ucm_amht"));
     assert!(out(&["dag", "score/ucm_amht", "--format", "mermaid"]).starts_with("flowchart LR"));
     assert!(out(&["dag", "score/ucm_amht", "--format", "dot"]).trim_end().ends_with('}'));
     let log = out(&["log", "--lines", "0", "--json"]);

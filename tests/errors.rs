@@ -32,7 +32,7 @@ const ROWS: &[Row] = &[
         spoil: |s| fs::remove_file(s.path(DATASET)).unwrap(),
         args: &["build", "ingest/ucm"],
         code: 1,
-        words: &["ingest/ucm: missing source ", "dataset.json", "hint: "],
+        words: &["annotations/ucm: missing source ", "dataset.json", "hint: "],
     },
     Row {
         name: "broken JSON",
@@ -204,7 +204,7 @@ fn a_failed_stage_loses_nothing_and_the_next_build_goes_on() {
     let image = some_image(&sandbox);
     let bytes = fs::read(&image).unwrap();
     fs::write(&image, &bytes[..20]).unwrap();
-    sandbox.rsic(&["build", "tokenize/ucm"]).fails(1, &["cannot be read"]);
+    sandbox.rsic(&["build", "embed/ucm"]).fails(1, &["cannot be read"]);
     fs::write(&image, bytes).unwrap();
     let built = sandbox.rsic(&["build", "ingest/ucm"]).ok().built();
     assert_eq!(built.into_iter().collect::<Vec<_>>(), ["ingest/ucm"]);
@@ -218,6 +218,11 @@ fn keep_going_builds_what_does_not_depend_on_the_failure() {
     let stops = sandbox.rsic(&[&["build"], &targets[..]].concat());
     assert!(stops.built().is_empty(), "{}", stops.err);
     let goes_on = sandbox.rsic(&[&["build", "--keep-going"], &targets[..]].concat());
-    assert_eq!(goes_on.built().into_iter().collect::<Vec<_>>(), ["ingest/ucm_cn"], "{}", goes_on.err);
+    assert_eq!(
+        goes_on.built().into_iter().collect::<Vec<_>>(),
+        ["annotations/ucm_cn", "ingest/ucm_cn"],
+        "{}",
+        goes_on.err
+    );
     goes_on.fails(1, &["dataset.json:1:"]);
 }

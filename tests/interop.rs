@@ -36,7 +36,7 @@ joined = duckdb.sql("""
     select i.filename, c.caption, list_distinct(list(s.raw)) as refs
     from 'output/ingest/ucm.parquet' i
     join 'output/caption/ucm_amht.parquet' c using (image_id)
-    join 'output/ingest/sentences/ucm.parquet' s using (image_id)
+    join 'output/annotations/sentences/ucm.parquet' s using (image_id)
     group by all""").df()
 assert len(joined) == len(pandas.read_parquet("output/caption/ucm_amht.parquet"))
 print("kinds", len(kinds), "files", len(files))

@@ -11,6 +11,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("table", &["digest"], &["polars", "candle_core"]),
     ("cache", &["digest", "progress"], &["polars", "candle_core", "arrow", "parquet"]),
     ("dataset", &["digest", "language"], &["polars", "candle_core", "arrow"]),
+    ("fetch", &["digest"], &["polars", "candle_core", "arrow"]),
     ("picture", &["digest"], &["polars", "candle_core", "arrow"]),
     ("metric", &["language"], &["candle_core", "arrow", "parquet"]),
     ("model", &["language", "progress", "picture", "digest"], &["polars", "arrow", "parquet"]),
@@ -28,7 +29,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "command",
-        &["cache", "language", "metric", "pipeline", "progress", "sample", "stage", "table", "ui"],
+        &["cache", "dataset", "fetch", "language", "metric", "pipeline", "progress", "sample", "stage", "table", "ui"],
         &["polars", "candle_core", "indicatif"],
     ),
     ("ui", &["cache", "pipeline", "progress"], &["polars", "candle_core", "arrow"]),

@@ -8,4 +8,5 @@ mod interop;
 mod layers;
 mod repeat;
 mod sandbox;
+mod scoring;
 mod stale;

@@ -192,6 +192,13 @@ impl Sandbox {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rsic"));
         command.arg("-C").arg(&self.root).args(args).env_remove("RUST_BACKTRACE").env("NO_COLOR", "1");
         command.env("HF_HOME", self.folder.path().join("no-hub"));
+        // Neither the user's folders nor an installed pycocoevalcap may show.
+        command.env("XDG_CACHE_HOME", self.folder.path().join("user-cache"));
+        command.env("XDG_DATA_HOME", self.folder.path().join("user-data"));
+        command.env("HOME", self.folder.path()).env("PATH", "/usr/bin:/bin");
+        for variable in ["RSIC_METEOR", "VIRTUAL_ENV", "CONDA_PREFIX"] {
+            command.env_remove(variable);
+        }
         command
     }
 
