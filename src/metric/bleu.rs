@@ -38,17 +38,6 @@ pub(super) fn values(sums: &[f64]) -> [f64; ORDERS] {
     bleu
 }
 
-/// How often each n-gram occurs in the reference of an image that has it most: `image`, `ngram`, `best`.
-pub(super) fn in_best_reference(block: &Block) -> LazyFrame {
-    block
-        .references
-        .clone()
-        .lazy()
-        .join(block.ngrams.clone().lazy(), [col("reference")], [col("sentence")], JoinArgs::new(JoinType::Inner))
-        .group_by_stable([col("image"), col("ngram")])
-        .agg([col("count").max().alias("best")])
-}
-
 /// The counts of every image of a block, [`WIDTH`] numbers each.
 ///
 /// The reference length is the closest one; of two, the shorter.
@@ -61,7 +50,12 @@ pub(super) fn counts(block: &Block) -> Result<Vec<f64>> {
     );
     let on_image_and_ngram = [col("image"), col("ngram")];
     let clipped = in_hypothesis
-        .join(in_best_reference(block), &on_image_and_ngram, &on_image_and_ngram, JoinArgs::new(JoinType::Inner))
+        .join(
+            block.in_best_reference.clone().lazy(),
+            &on_image_and_ngram,
+            &on_image_and_ngram,
+            JoinArgs::new(JoinType::Inner),
+        )
         .select([col("image"), col("n"), min_horizontal([col("count"), col("best")])?.alias("clipped")]);
     let correct = clipped.group_by_stable([col("image"), col("n")]).agg([col("clipped").sum()]).collect()?;
 

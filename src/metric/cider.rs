@@ -10,7 +10,6 @@ use polars::lazy::dsl::min_horizontal;
 use polars::prelude::*;
 
 use super::arithmetic::{mean, power};
-use super::bleu::in_best_reference;
 use super::ngram::{Block, ORDERS, numbers, sums_in_order};
 
 /// The width of the length penalty, in words.
@@ -18,8 +17,13 @@ const SIGMA: f64 = 6.0;
 
 /// Adds to `frequency`, per n-gram, the number of images of the block with it in any reference.
 pub(super) fn add_document_frequency(block: &Block, frequency: &mut [u32]) -> Result<()> {
-    let document_frequency =
-        in_best_reference(block).group_by_stable([col("ngram")]).agg([len().alias("images")]).collect()?;
+    let document_frequency = block
+        .in_best_reference
+        .clone()
+        .lazy()
+        .group_by_stable([col("ngram")])
+        .agg([len().alias("images")])
+        .collect()?;
     let images = document_frequency.column("images")?.cast(&DataType::UInt32)?;
     for (ngram, images) in numbers(&document_frequency, "ngram")?.into_iter().zip(images.u32()?.into_no_null_iter()) {
         frequency[ngram as usize] += images;

@@ -7,8 +7,38 @@ use jieba_rs::Jieba;
 /// The words of a caption, white space included: joined, they give the caption again.
 ///
 /// Equal to `jieba.cut` of Python, except around characters outside the basic plane (emoji, rare ideographs),
-/// which may stick to their neighbours. The first call loads the dictionary.
+/// which may stick to their neighbours. The first call with a Chinese caption loads the dictionary.
 pub fn cut(raw: &str) -> Vec<String> {
+    if raw.chars().any(needs_dictionary) { cut_chinese(raw) } else { cut_others(raw) }
+}
+
+/// Ideographs, and the signs of the dictionary's only words without any: AT&T, c# and c++.
+fn needs_dictionary(c: char) -> bool {
+    matches!(c, '&' | '#' | '+' | '\u{3400}'..) && !matches!(c, '\u{ff00}'..='\u{ffef}')
+}
+
+/// Without ideographs the rules alone decide: compounds are taken apart, any other character is a word.
+fn cut_others(raw: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut rest = raw;
+    while let Some(first) = rest.chars().next() {
+        let compound = rest.bytes().take_while(|byte| is_compound(*byte)).count();
+        let end = match compound {
+            0 if rest.starts_with("\r\n") => 2,
+            0 => first.len_utf8(),
+            end => end,
+        };
+        if compound > 0 {
+            resplit(&rest[..end], &mut words)
+        } else {
+            words.push(rest[..end].to_owned())
+        }
+        rest = &rest[end..];
+    }
+    words
+}
+
+fn cut_chinese(raw: &str) -> Vec<String> {
     static DICTIONARY: OnceLock<Jieba> = OnceLock::new();
     let tokens = DICTIONARY.get_or_init(Jieba::new).cut(raw, true);
     let mut words = Vec::with_capacity(tokens.len());
@@ -62,6 +92,8 @@ fn resplit(word: &str, words: &mut Vec<String>) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -75,6 +107,14 @@ mod tests {
             ("道路 \u{3000}.", vec!["道路", " ", "\u{3000}", "."]),
         ] {
             assert_eq!(cut(text), expected, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn rules_alone_cut_what_has_no_ideograph(text in "[a-zA-Z0-9 .,%_'\"!?()/:;\r\n\t\u{a0}-é€—-]{0,40}") {
+            prop_assume!(!text.chars().any(needs_dictionary));
+            prop_assert_eq!(cut_others(&text), cut_chinese(&text));
         }
     }
 

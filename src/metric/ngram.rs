@@ -55,6 +55,8 @@ pub(super) struct Block {
     pub(super) references: DataFrame,
     /// `sentence`, `n`, `ngram`, `count`: n-grams in order of first occurrence, all unigrams first.
     pub(super) ngrams: DataFrame,
+    /// How often each n-gram occurs in the reference of an image that has it most: `image`, `ngram`, `best`.
+    pub(super) in_best_reference: DataFrame,
     /// Per sentence: its text, words joined by one blank.
     pub(super) texts: Vec<String>,
     /// Per sentence: its words as the blank separates them, numbered. An empty text is one empty word.
@@ -111,6 +113,15 @@ impl<'a> Counter<'a> {
             }
         }
         let length = |sentences: &[u32]| sentences.iter().map(|&s| lengths[s as usize]).collect();
+        let references = frame(vec![
+            ("image", image),
+            ("pair", (0..reference.len() as u32).collect()),
+            ("hypothesis", hypothesis),
+            ("reference_length", length(&reference)),
+            ("reference", reference),
+        ])?;
+        let ngrams =
+            frame(vec![("sentence", rows.sentence), ("n", rows.n), ("ngram", rows.ngram), ("count", rows.count)])?;
         Ok(Block {
             images: items.len(),
             hypotheses: frame(vec![
@@ -118,24 +129,25 @@ impl<'a> Counter<'a> {
                 ("length", length(&hypotheses)),
                 ("hypothesis", hypotheses),
             ])?,
-            references: frame(vec![
-                ("image", image),
-                ("pair", (0..reference.len() as u32).collect()),
-                ("hypothesis", hypothesis),
-                ("reference_length", length(&reference)),
-                ("reference", reference),
-            ])?,
-            ngrams: frame(vec![
-                ("sentence", rows.sentence),
-                ("n", rows.n),
-                ("ngram", rows.ngram),
-                ("count", rows.count),
-            ])?,
+            in_best_reference: in_best_reference(&references, &ngrams)?,
+            references,
+            ngrams,
             texts: sentences,
             blank_words,
             lengths,
         })
     }
+}
+
+fn in_best_reference(references: &DataFrame, ngrams: &DataFrame) -> Result<DataFrame> {
+    let in_references = references.clone().lazy().join(
+        ngrams.clone().lazy(),
+        [col("reference")],
+        [col("sentence")],
+        JoinArgs::new(JoinType::Inner),
+    );
+    let best = in_references.group_by_stable([col("image"), col("ngram")]).agg([col("count").max().alias("best")]);
+    Ok(best.collect()?)
 }
 
 /// Adds the rows of one sentence. An n-gram is numbered by its first n-1 words and its last.

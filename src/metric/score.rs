@@ -91,14 +91,15 @@ pub fn score(
     resources: Resources<'_>,
 ) -> Result<Scores> {
     let (image_ids, pairs) = pairs(references, captions)?;
-    let mut families = Vec::new();
-    for &measure in measures(language) {
-        families.extend(measured(&pairs, measure, resources, BLOCK)?);
+    let of_measure = |&measure: &Measure| {
+        let mut families = measured(&pairs, measure, resources, BLOCK)?;
         if let (true, Some(spice)) = (measure.2.contains(&Metric::Spice), resources.spice) {
             families.push(of_spice(&image_ids, spice, measure.0)?);
         }
-    }
-    Ok(Scores { image_ids, families })
+        Ok(families)
+    };
+    let families = measures(language).par_iter().map(of_measure).collect::<Result<Vec<_>>>()?;
+    Ok(Scores { image_ids, families: families.concat() })
 }
 
 fn of_spice(ids: &[u32], values: &BTreeMap<u32, f64>, variant: Variant) -> Result<Family> {
@@ -142,6 +143,25 @@ pub(super) fn counted(
     size: usize,
 ) -> Result<BTreeMap<Metric, Vec<f64>>> {
     let wanted = |metric| metrics.contains(&metric);
+    let tables = resources.meteor.filter(|_| wanted(Metric::Meteor));
+    let (rows, meteor) = rayon::join(
+        || relational(texts, words, items, metrics, size),
+        || tables.map(|tables| (Metric::Meteor, meteor_rows(tables, texts, items))),
+    );
+    let mut rows = rows?;
+    rows.extend(meteor);
+    Ok(rows)
+}
+
+/// The metrics that are queries over counted n-grams and alignments of words.
+fn relational(
+    texts: &[String],
+    words: Words,
+    items: &[Item],
+    metrics: &[Metric],
+    size: usize,
+) -> Result<BTreeMap<Metric, Vec<f64>>> {
+    let wanted = |metric| metrics.contains(&metric);
     let mut counter = Counter::new(texts, words);
     let blocks = items.chunks(size).map(|items| counter.block(items)).collect::<Result<Vec<_>>>()?;
     let mut rows: BTreeMap<Metric, Vec<f64>> = BTreeMap::new();
@@ -171,9 +191,6 @@ pub(super) fn counted(
         if wanted(Metric::CharacterCosine) {
             add(Metric::CharacterCosine, cosine::scores(block)?);
         }
-    }
-    if let (true, Some(tables)) = (wanted(Metric::Meteor), resources.meteor) {
-        add(Metric::Meteor, meteor_rows(tables, texts, items));
     }
     Ok(rows)
 }

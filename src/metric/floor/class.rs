@@ -11,19 +11,20 @@ pub struct ClassCaptions<'a> {
 }
 
 impl<'a> ClassCaptions<'a> {
-    /// Counts captions with the class of their image; images without a class are a class of their own.
+    /// Counts captions, in published order, with the class of their image; images without a class are a class of their
+    /// own.
     ///
-    /// Of equally frequent captions the first in alphabetical order wins. `None` without captions.
+    /// Of equally frequent captions the one that comes first wins. `None` without captions.
     pub fn new(train: impl IntoIterator<Item = (Option<&'a str>, &'a str)>) -> Option<Self> {
-        let mut counts: BTreeMap<Option<&str>, BTreeMap<&str, usize>> = BTreeMap::new();
-        let mut all: BTreeMap<&str, usize> = BTreeMap::new();
-        for (class, caption) in train {
-            *counts.entry(class).or_default().entry(caption).or_default() += 1;
-            *all.entry(caption).or_default() += 1;
+        let mut classes: BTreeMap<Option<&str>, Counts<'a>> = BTreeMap::new();
+        let mut all = Counts::default();
+        for (place, (class, caption)) in train.into_iter().enumerate() {
+            classes.entry(class).or_default().add(caption, place);
+            all.add(caption, place);
         }
-        let of_all = most_frequent(&all)?;
-        let of_class = counts.iter().filter_map(|(class, counts)| Some((*class, most_frequent(counts)?))).collect();
-        Some(Self { of_class, of_all })
+        let of_all = all.most_frequent()?;
+        let of_class = classes.into_iter().filter_map(|(class, counts)| Some((class, counts.most_frequent()?)));
+        Some(Self { of_class: of_class.collect(), of_all })
     }
 
     /// The caption of an image of this class; of a class that train does not have, the most frequent of all.
@@ -32,8 +33,18 @@ impl<'a> ClassCaptions<'a> {
     }
 }
 
-fn most_frequent<'a>(counts: &BTreeMap<&'a str, usize>) -> Option<&'a str> {
-    counts.iter().rev().max_by_key(|(_, count)| **count).map(|(caption, _)| *caption)
+/// Caption -> how often it occurs, and where first.
+#[derive(Default)]
+struct Counts<'a>(BTreeMap<&'a str, (usize, usize)>);
+
+impl<'a> Counts<'a> {
+    fn add(&mut self, caption: &'a str, place: usize) {
+        self.0.entry(caption).or_insert((0, place)).0 += 1;
+    }
+
+    fn most_frequent(&self) -> Option<&'a str> {
+        self.0.iter().min_by_key(|(_, (count, first))| (std::cmp::Reverse(*count), *first)).map(|(caption, _)| *caption)
+    }
 }
 
 #[cfg(test)]
@@ -51,9 +62,9 @@ mod tests {
             (None, "trees"),
         ];
         let captions = ClassCaptions::new(train).unwrap();
-        // By hand; "a lake" and "water" are equally frequent, "a port" is the most frequent of all.
+        // By hand; "water" and "a lake" are equally frequent, "a port" is the most frequent of all.
         for (class, expected) in
-            [(Some("port"), "a port"), (Some("lake"), "a lake"), (None, "trees"), (Some("farm"), "a port")]
+            [(Some("port"), "a port"), (Some("lake"), "water"), (None, "trees"), (Some("farm"), "a port")]
         {
             assert_eq!(captions.of(class), expected, "{class:?}");
         }
