@@ -5,7 +5,7 @@ use polars::lazy::dsl::min_horizontal;
 use polars::prelude::*;
 
 use super::arithmetic::power;
-use super::ngram::{Block, ORDERS, numbers};
+use super::ngram::{Block, ORDERS, numbers, place, places};
 
 /// How many numbers BLEU counts per image: caption length, reference length, and per order 1 to 4 the caption's n-grams
 /// and those of them that a reference has as often.
@@ -42,22 +42,16 @@ pub(super) fn values(sums: &[f64]) -> [f64; ORDERS] {
 ///
 /// The reference length is the closest one; of two, the shorter.
 pub(super) fn counts(block: &Block) -> Result<Vec<f64>> {
-    let in_hypothesis = block.hypotheses.clone().lazy().join(
-        block.ngrams.clone().lazy(),
-        [col("hypothesis")],
-        [col("sentence")],
-        JoinArgs::new(JoinType::Inner),
-    );
-    let on_image_and_ngram = [col("image"), col("ngram")];
+    let in_hypothesis = block
+        .hypotheses
+        .clone()
+        .lazy()
+        .join(block.ngrams.clone().lazy(), [col("hypothesis")], [col("sentence")], JoinArgs::new(JoinType::Inner))
+        .select([place("image", "ngram"), col("n"), col("count")]);
     let clipped = in_hypothesis
-        .join(
-            block.in_best_reference.clone().lazy(),
-            &on_image_and_ngram,
-            &on_image_and_ngram,
-            JoinArgs::new(JoinType::Inner),
-        )
-        .select([col("image"), col("n"), min_horizontal([col("count"), col("best")])?.alias("clipped")]);
-    let correct = clipped.group_by_stable([col("image"), col("n")]).agg([col("clipped").sum()]).collect()?;
+        .join(block.in_best_reference.clone().lazy(), [col("place")], [col("place")], JoinArgs::new(JoinType::Inner))
+        .select([col("place"), col("n"), min_horizontal([col("count"), col("best")])?.alias("clipped")])
+        .collect()?;
 
     let closest = block
         .references
@@ -83,9 +77,9 @@ pub(super) fn counts(block: &Block) -> Result<Vec<f64>> {
             *guess = f64::from(length.saturating_sub(n as u32));
         }
     }
-    let orders = numbers(&correct, "n")?.into_iter().zip(numbers(&correct, "clipped")?);
-    for (image, (n, clipped)) in numbers(&correct, "image")?.into_iter().zip(orders) {
-        counts[image as usize * WIDTH + 2 + ORDERS + n as usize - 1] = f64::from(clipped);
+    let orders = numbers(&clipped, "n")?.into_iter().zip(numbers(&clipped, "clipped")?);
+    for ((image, _), (n, clipped)) in places(&clipped)?.into_iter().zip(orders) {
+        counts[image as usize * WIDTH + 2 + ORDERS + n as usize - 1] += f64::from(clipped);
     }
     Ok(counts)
 }

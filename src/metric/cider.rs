@@ -6,69 +6,45 @@
 //! references, times 10. Floating-point sums run in order of first occurrence, as in the published code.
 
 use anyhow::Result;
-use polars::lazy::dsl::min_horizontal;
 use polars::prelude::*;
 
 use super::arithmetic::{mean, power};
-use super::ngram::{Block, ORDERS, numbers, sums_in_order};
+use super::ngram::{Block, ORDERS, numbers, place, places};
 
 /// The width of the length penalty, in words.
 const SIGMA: f64 = 6.0;
 
 /// Adds to `frequency`, per n-gram, the number of images of the block with it in any reference.
 pub(super) fn add_document_frequency(block: &Block, frequency: &mut [u32]) -> Result<()> {
-    let document_frequency = block
-        .in_best_reference
-        .clone()
-        .lazy()
-        .group_by_stable([col("ngram")])
-        .agg([len().alias("images")])
-        .collect()?;
-    let images = document_frequency.column("images")?.cast(&DataType::UInt32)?;
-    for (ngram, images) in numbers(&document_frequency, "ngram")?.into_iter().zip(images.u32()?.into_no_null_iter()) {
-        frequency[ngram as usize] += images;
+    for (_, ngram) in places(&block.in_best_reference)? {
+        frequency[ngram as usize] += 1;
     }
     Ok(())
 }
 
 /// The weight of one occurrence of each n-gram, given how many of `images` images have it in a reference.
-pub(super) fn inverse_frequency(frequency: &[u32], images: usize) -> Result<DataFrame> {
+pub(super) fn inverse_frequency(frequency: &[u32], images: usize) -> Vec<f64> {
     let all = (images as f64).ln();
-    let idf: Vec<f64> = frequency.iter().map(|&images| all - f64::from(images.max(1)).ln()).collect();
-    let ngram: Vec<u32> = (0..frequency.len() as u32).collect();
-    Ok(DataFrame::new_infer_height(vec![Column::new("ngram".into(), ngram), Column::new("idf".into(), idf)])?)
+    frequency.iter().map(|&images| all - f64::from(images.max(1)).ln()).collect()
 }
 
 /// The n-grams of a block with their weights: `sentence`, `n`, `ngram`, `weight`, in the block's order.
-pub(super) fn tf_idf(block: &Block, idf: &DataFrame) -> Result<DataFrame> {
-    let weighted = block
-        .ngrams
-        .clone()
-        .lazy()
-        .join_builder()
-        .with(idf.clone().lazy())
-        .how(JoinType::Left)
-        .on([col("ngram")])
-        .maintain_order(MaintainOrderJoin::Left)
-        .finish();
-    let weight = (col("count").cast(DataType::Float64) * col("idf")).alias("weight");
-    Ok(weighted.select([col("sentence"), col("n"), col("ngram"), weight]).collect()?)
+pub(super) fn tf_idf(block: &Block, idf: &[f64]) -> Result<DataFrame> {
+    let counts = numbers(&block.ngrams, "count")?.into_iter().zip(numbers(&block.ngrams, "ngram")?);
+    let weights: Vec<f64> = counts.map(|(count, ngram)| f64::from(count) * idf[ngram as usize]).collect();
+    let mut weighted = block.ngrams.select(["sentence", "n", "ngram"])?;
+    weighted.with_column(Column::new("weight".into(), weights))?;
+    Ok(weighted)
 }
 
 /// The Euclidean length of each sentence's weights, per order.
 pub(super) fn norms(block: &Block, tf_idf: &DataFrame) -> Result<Vec<[f64; ORDERS]>> {
-    let squares: Vec<f64> = tf_idf.column("weight")?.f64()?.into_no_null_iter().map(|w| power(w, 2.0)).collect();
-    let squared = DataFrame::new_infer_height(vec![
-        tf_idf.column("sentence")?.clone(),
-        tf_idf.column("n")?.clone(),
-        Column::new("square".into(), squares),
-    ])?;
-    let by_order = squared.lazy().group_by_stable([col("sentence"), col("n")]).agg([col("square")]).collect()?;
     let mut norms = vec![[0.0; ORDERS]; block.lengths.len()];
-    let keys = numbers(&by_order, "sentence")?.into_iter().zip(numbers(&by_order, "n")?);
-    for ((sentence, n), sum) in keys.zip(sums_in_order(&by_order, "square")?) {
-        norms[sentence as usize][n as usize - 1] = sum.sqrt();
+    let keys = numbers(tf_idf, "sentence")?.into_iter().zip(numbers(tf_idf, "n")?);
+    for ((sentence, n), weight) in keys.zip(tf_idf.column("weight")?.f64()?.into_no_null_iter()) {
+        norms[sentence as usize][n as usize - 1] += power(weight, 2.0);
     }
+    norms.iter_mut().flatten().for_each(|sum| *sum = sum.sqrt());
     Ok(norms)
 }
 
@@ -90,35 +66,31 @@ fn dots(block: &Block, tf_idf: &DataFrame) -> Result<Vec<ByForm>> {
             .how(JoinType::Inner)
             .maintain_order(MaintainOrderJoin::LeftRight)
             .finish()
-            .select([col("pair"), col("n"), col("ngram"), col(name)])
+            .select([place("pair", "ngram"), col("n"), col(name)])
     };
     let in_both = weights("hypothesis", "hypothesis_weight")
         .join_builder()
-        .with(weights("reference", "reference_weight"))
-        .on([col("pair"), col("ngram")])
+        .with(weights("reference", "reference_weight").select([col("place"), col("reference_weight")]))
+        .on([col("place")])
         .how(JoinType::Inner)
         .maintain_order(MaintainOrderJoin::Left)
-        .finish();
-    let clipped = min_horizontal([col("hypothesis_weight"), col("reference_weight")])?;
-    let products = in_both.select([
-        col("pair"),
-        col("n"),
-        (col("hypothesis_weight") * col("reference_weight")).alias("plain"),
-        (clipped * col("reference_weight")).alias("clipped"),
-    ]);
-    let by_order = products.group_by_stable([col("pair"), col("n")]).agg([col("plain"), col("clipped")]).collect()?;
+        .finish()
+        .collect()?;
     let mut dots = vec![ByForm::default(); block.references.height()];
-    let keys = numbers(&by_order, "pair")?.into_iter().zip(numbers(&by_order, "n")?);
-    let sums = sums_in_order(&by_order, "plain")?.into_iter().zip(sums_in_order(&by_order, "clipped")?);
-    for ((pair, n), (plain, clipped)) in keys.zip(sums) {
-        dots[pair as usize][0][n as usize - 1] = plain;
-        dots[pair as usize][1][n as usize - 1] = clipped;
+    let weights = |name: &str| Ok::<_, PolarsError>(in_both.column(name)?.f64()?.into_no_null_iter());
+    let both = weights("hypothesis_weight")?.zip(weights("reference_weight")?);
+    for (((pair, _), n), (hypothesis, reference)) in
+        places(&in_both)?.into_iter().zip(numbers(&in_both, "n")?).zip(both)
+    {
+        let [plain, clipped] = &mut dots[pair as usize];
+        plain[n as usize - 1] += hypothesis * reference;
+        clipped[n as usize - 1] += hypothesis.min(reference) * reference;
     }
     Ok(dots)
 }
 
 /// Plain CIDEr and CIDEr-D of every image of a block.
-pub(super) fn scores(block: &Block, idf: &DataFrame) -> Result<[Vec<f64>; 2]> {
+pub(super) fn scores(block: &Block, idf: &[f64]) -> Result<[Vec<f64>; 2]> {
     let tf_idf = tf_idf(block, idf)?;
     let norms = norms(block, &tf_idf)?;
     let dots = dots(block, &tf_idf)?;

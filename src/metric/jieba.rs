@@ -29,9 +29,9 @@ fn cut_others(raw: &str) -> Vec<String> {
             end => end,
         };
         if compound > 0 {
-            resplit(&rest[..end], &mut words)
+            resplit(&rest[..end], &mut words);
         } else {
-            words.push(rest[..end].to_owned())
+            words.push(rest[..end].to_owned());
         }
         rest = &rest[end..];
     }

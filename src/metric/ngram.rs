@@ -55,7 +55,7 @@ pub(super) struct Block {
     pub(super) references: DataFrame,
     /// `sentence`, `n`, `ngram`, `count`: n-grams in order of first occurrence, all unigrams first.
     pub(super) ngrams: DataFrame,
-    /// How often each n-gram occurs in the reference of an image that has it most: `image`, `ngram`, `best`.
+    /// How often each n-gram occurs in the reference of an image that has it most: `place` (image, n-gram), `best`.
     pub(super) in_best_reference: DataFrame,
     /// Per sentence: its text, words joined by one blank.
     pub(super) texts: Vec<String>,
@@ -140,14 +140,26 @@ impl<'a> Counter<'a> {
 }
 
 fn in_best_reference(references: &DataFrame, ngrams: &DataFrame) -> Result<DataFrame> {
-    let in_references = references.clone().lazy().join(
+    let in_references = references.clone().lazy().select([col("image"), col("reference")]).join(
         ngrams.clone().lazy(),
         [col("reference")],
         [col("sentence")],
         JoinArgs::new(JoinType::Inner),
     );
-    let best = in_references.group_by_stable([col("image"), col("ngram")]).agg([col("count").max().alias("best")]);
-    Ok(best.collect()?)
+    let placed = in_references.select([place("image", "ngram"), col("count")]);
+    Ok(placed.group_by_stable([col("place")]).agg([col("count").max().alias("best")]).collect()?)
+}
+
+/// Two numbers as one, `place`: queries compare it quicker than the two.
+pub(super) fn place(high: &str, low: &str) -> Expr {
+    let wide = |name: &str| col(name).cast(DataType::UInt64);
+    (wide(high) * lit(1_u64 << 32) + wide(low)).alias("place")
+}
+
+/// The two numbers of places made by [`place`].
+pub(super) fn places(frame: &DataFrame) -> Result<Vec<(u32, u32)>> {
+    let places = frame.column("place")?.u64()?;
+    Ok(places.into_no_null_iter().map(|place| ((place >> 32) as u32, place as u32)).collect())
 }
 
 /// Adds the rows of one sentence. An n-gram is numbered by its first n-1 words and its last.
@@ -191,14 +203,4 @@ pub(super) fn frame(columns: Vec<(&str, Vec<u32>)>) -> Result<DataFrame> {
 /// A column of numbers without nulls.
 pub(super) fn numbers(frame: &DataFrame, name: &str) -> Result<Vec<u32>> {
     Ok(frame.column(name)?.u32()?.into_no_null_iter().collect())
-}
-
-/// A column of lists of numbers, each folded by a sum in the order of its rows.
-pub(super) fn sums_in_order(frame: &DataFrame, name: &str) -> Result<Vec<f64>> {
-    let lists = frame.column(name)?.list()?;
-    let mut sums = Vec::with_capacity(lists.len());
-    for list in lists.amortized_iter().flatten() {
-        sums.push(list.as_ref().f64()?.into_no_null_iter().fold(0.0, |sum, value| sum + value));
-    }
-    Ok(sums)
 }

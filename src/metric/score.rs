@@ -171,7 +171,7 @@ fn relational(
         for block in &blocks {
             cider::add_document_frequency(block, &mut frequency)?;
         }
-        let idf = cider::inverse_frequency(&frequency, items.len())?;
+        let idf = cider::inverse_frequency(&frequency, items.len());
         for block in &blocks {
             let [plain, clipped] = cider::scores(block, &idf)?;
             add(Metric::Cider, plain);

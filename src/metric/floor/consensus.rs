@@ -33,7 +33,7 @@ pub fn consensus(train: &DataFrame, language: Language) -> Result<BTreeMap<u32, 
         frequency.resize(counter.ngrams(), 0);
         cider::add_document_frequency(&block, &mut frequency)?;
     }
-    let idf = cider::inverse_frequency(&frequency, whole.len())?;
+    let idf = cider::inverse_frequency(&frequency, whole.len());
     let others = |all: &[usize], left_out: usize| -> Vec<usize> {
         all.iter().enumerate().filter(|(k, _)| *k != left_out).map(|(_, place)| *place).collect()
     };

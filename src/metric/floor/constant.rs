@@ -41,7 +41,7 @@ pub fn constant_caption(train: &DataFrame, language: Language) -> Result<String>
     let block = counter.block(&items)?;
     let mut documents = vec![0; counter.ngrams()];
     cider::add_document_frequency(&block, &mut documents)?;
-    let idf = cider::inverse_frequency(&documents, items.len())?;
+    let idf = cider::inverse_frequency(&documents, items.len());
     let nearness = nearness(&block, &idf)?;
 
     let mut candidates: Vec<(&str, usize, usize)> =
@@ -74,7 +74,7 @@ pub fn constant_caption(train: &DataFrame, language: Language) -> Result<String>
 }
 
 /// Per tokenised caption: the cosine of its weights with the sum of all references' unit vectors.
-fn nearness(block: &Block, idf: &DataFrame) -> Result<BTreeMap<String, f64>> {
+fn nearness(block: &Block, idf: &[f64]) -> Result<BTreeMap<String, f64>> {
     let tf_idf = cider::tf_idf(block, idf)?;
     let norms = cider::norms(block, &tf_idf)?;
     let sentence = numbers(&tf_idf, "sentence")?;
@@ -88,7 +88,7 @@ fn nearness(block: &Block, idf: &DataFrame) -> Result<BTreeMap<String, f64>> {
         .collect();
     let mut times = vec![0.0; block.lengths.len()];
     numbers(&block.references, "reference")?.iter().for_each(|&sentence| times[sentence as usize] += 1.0);
-    let mut centre = vec![0.0; idf.height()];
+    let mut centre = vec![0.0; idf.len()];
     for ((&sentence, &ngram), &unit) in sentence.iter().zip(&ngram).zip(&unit) {
         centre[ngram as usize] += times[sentence as usize] * unit;
     }
