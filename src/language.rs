@@ -1,5 +1,7 @@
 //! The closed sets that every layer names: caption languages and dataset splits.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 /// The language of a caption.
@@ -19,6 +21,14 @@ impl Language {
             Self::En => "en",
             Self::Zh => "zh",
         }
+    }
+}
+
+impl FromStr for Language {
+    type Err = &'static str;
+
+    fn from_str(code: &str) -> Result<Self, Self::Err> {
+        [Self::En, Self::Zh].into_iter().find(|known| known.code() == code).ok_or("en or zh")
     }
 }
 
@@ -45,5 +55,13 @@ impl Split {
             Self::Val => "val",
             Self::Test => "test",
         }
+    }
+}
+
+impl FromStr for Split {
+    type Err = &'static str;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|known| known.name() == name).ok_or("train, val or test")
     }
 }

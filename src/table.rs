@@ -155,9 +155,11 @@ pub fn held_out() -> SchemaRef {
 
 /// `score`: one row per metric over the whole split, with all that a reader needs to know what was measured.
 ///
-/// `value` is null where a metric could not be computed; `note` says why. `ci_low` and `ci_high` bound the 95 %
-/// bootstrap interval over images. With several runs (training seeds), `value` is their mean and `sd` their standard
-/// deviation. `signature` is the text to paste into a paper.
+/// `value` is null where a metric could not be computed; `note` says why. `ci_low` and `ci_high` bound the bootstrap
+/// interval over images (95 %, or `[score] confidence`). With several runs (training seeds), `value` is their mean and
+/// `sd` their standard deviation. `references_least` and `references_most` are the numbers of references of an image, `split_images` is
+/// the number of images of the split (`n` of them were scored),
+/// `resource` is the digest of what a metric needs besides. `signature` is the text to paste into a paper.
 pub fn scores() -> SchemaRef {
     schema(&[
         ("dataset", DataType::Utf8, false),
@@ -176,6 +178,10 @@ pub fn scores() -> SchemaRef {
         ("words", DataType::Utf8, false),
         ("split_digest", DataType::Utf8, false),
         ("references_digest", DataType::Utf8, false),
+        ("references_least", DataType::UInt32, false),
+        ("references_most", DataType::UInt32, false),
+        ("split_images", DataType::UInt32, false),
+        ("resource", DataType::Utf8, true),
         ("rsic_version", DataType::Utf8, false),
         ("signature", DataType::Utf8, false),
         ("note", DataType::Utf8, true),
@@ -214,7 +220,8 @@ pub fn runs() -> SchemaRef {
     ])
 }
 
-/// `spice`: one row per image and part of the scene graph (`All`, `Object`, `Relation`, `Attribute`, ...).
+/// `spice`: one row per image and part of the scene graph (`All`, `Object`, `Relation`, `Attribute`, ...); `program` is the
+/// digest of the program that was run.
 pub fn spice() -> SchemaRef {
     schema(&[
         ("image_id", DataType::UInt32, false),
@@ -222,6 +229,7 @@ pub fn spice() -> SchemaRef {
         ("f", DataType::Float64, true),
         ("precision", DataType::Float64, true),
         ("recall", DataType::Float64, true),
+        ("program", DataType::Utf8, false),
     ])
 }
 

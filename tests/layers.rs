@@ -29,7 +29,10 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "command",
-        &["cache", "dataset", "fetch", "language", "metric", "pipeline", "progress", "sample", "stage", "table", "ui"],
+        &[
+            "cache", "dataset", "digest", "fetch", "language", "metric", "pipeline", "progress", "sample", "stage",
+            "table", "ui",
+        ],
         &["polars", "candle_core", "indicatif"],
     ),
     ("ui", &["cache", "pipeline", "progress"], &["polars", "candle_core", "arrow"]),

@@ -189,8 +189,15 @@ impl Sandbox {
 
     /// The command, to be started in another way.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.command_here(&["-C"]);
+        command.arg(&self.root).args(args);
+        command
+    }
+
+    /// The command `rsic ARGS` in the workspace folder.
+    pub(crate) fn command_here(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rsic"));
-        command.arg("-C").arg(&self.root).args(args).env_remove("RUST_BACKTRACE").env("NO_COLOR", "1");
+        command.current_dir(&self.root).args(args).env_remove("RUST_BACKTRACE").env("NO_COLOR", "1");
         command.env("HF_HOME", self.folder.path().join("no-hub"));
         // Neither the user's folders nor an installed pycocoevalcap may show.
         command.env("XDG_CACHE_HOME", self.folder.path().join("user-cache"));

@@ -227,6 +227,9 @@ impl Run {
         for parameter in &global.parameters {
             command.args(["-p", parameter]);
         }
+        if let Some(threads) = global.threads {
+            command.args(["--threads", &threads.to_string()]);
+        }
         let started = Instant::now();
         let output = command.output().context("cannot run this program")?;
         let seconds = started.elapsed().as_secs_f64();

@@ -98,8 +98,9 @@ fn print_scores(ui: &Ui, workspace: &Workspace, summary: &Summary, targets: &[No
         ui.out(&serde_json::to_string_pretty(&rows)?);
     } else if !rows.is_empty() {
         ui.out(&scores::table(&rows));
-        for note in scores::notes(&rows) {
-            ui.hint(note);
+        // Who has SPICE has said so; METEOR is one command away.
+        if workspace.config.score.meteor != "off" {
+            scores::notes(&rows).into_iter().filter(|note| note.contains("fetch")).for_each(|note| ui.hint(note));
         }
     }
     Ok(())

@@ -1,17 +1,19 @@
 //! `rsic compare`.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use serde::Serialize;
 
-use super::Global;
-use super::scores::{self, Row, shown};
+use super::scores::{self, Row, shown, signed};
+use super::{Global, status};
 use crate::cache::Record;
 use crate::metric::resample::{self, Comparison, Plan, System};
 use crate::metric::{Family, Variant};
-use crate::pipeline::target::UnknownTarget;
+use crate::pipeline::plan::{Planner, State};
+use crate::pipeline::target::UsageError;
 use crate::pipeline::{Workspace, target};
 use crate::stage::statistics::Statistics;
 use crate::table;
@@ -61,6 +63,8 @@ struct Line {
     ci_high: Option<f64>,
     p: Option<f64>,
     p_holm: Option<f64>,
+    /// Why there is no p.
+    note: Option<String>,
 }
 
 /// A scored target.
@@ -76,9 +80,15 @@ impl Compare {
         let workspace = global.peek()?;
         let a = self.load(&workspace, &self.a)?;
         let b = self.load(&workspace, &self.b)?;
+        warn_of_stale(ui, &workspace, &[&a.name, &b.name])?;
         let differences = differences(&a, &b);
         let lines = if differences.is_empty() {
-            self.tested(&a, &b)?
+            let lines = self.tested(&a, &b)?;
+            let notes: BTreeSet<&str> = lines.iter().filter_map(|line| line.note.as_deref()).collect();
+            for note in notes {
+                ui.warn(&format!("no p value: {note}"));
+            }
+            lines
         } else if self.anyway {
             for difference in &differences {
                 ui.warn(&format!("not comparable: {difference}"));
@@ -87,7 +97,7 @@ impl Compare {
         } else {
             let text = format!("{} and {} cannot be compared: {}", a.name, b.name, differences.join("; "));
             let hint = "`--anyway` sets them side by side, without a test".to_owned();
-            return Err(UnknownTarget { text, hint }.into());
+            return Err(UsageError { text, hint }.into());
         };
         if self.json {
             ui.out(&serde_json::to_string_pretty(&lines)?);
@@ -107,7 +117,7 @@ impl Compare {
             Err(_) if workspace.cache.root(&full)?.is_some() => full,
             Err(_) => return Err(nodes.map(|_| ()).err().map_or_else(|| anyhow!("no target"), Into::into)),
         };
-        let build = || UnknownTarget { text: format!("{name} is not built"), hint: format!("run `rsic build {name}`") };
+        let build = || UsageError { text: format!("{name} is not built"), hint: format!("run `rsic build {name}`") };
         let root = workspace.cache.root(&name)?.ok_or_else(build)?;
         let record = workspace.cache.record(root.key)?.ok_or_else(build)?;
         let mut statistics = Statistics::read(&statistics_table(workspace, &record)?).with_context(|| name.clone())?;
@@ -165,6 +175,7 @@ fn side_by_side(a: &Scored, b: &Scored) -> Vec<Line> {
         ci_high: None,
         p: None,
         p_holm: None,
+        note: Some("not comparable".to_owned()),
     };
     a.rows.iter().map(line).collect()
 }
@@ -181,7 +192,22 @@ fn line(metric: &str, variant: Variant, comparison: &Comparison) -> Line {
         ci_high: finite(comparison.interval.high),
         p: comparison.p.as_ref().ok().copied(),
         p_holm: None,
+        note: comparison.p.as_ref().err().map(ToString::to_string),
     }
+}
+
+/// What is compared is the last build; it may not be what the files and settings of now would give.
+fn warn_of_stale(ui: &Ui, workspace: &Workspace, names: &[&str]) -> Result<()> {
+    let nodes: Vec<_> = names.iter().filter_map(|name| workspace.graph.find(name)).collect();
+    let plan = Planner::new(workspace).plan(&nodes, &[])?;
+    for planned in plan.nodes.iter().filter(|planned| nodes.contains(&planned.node)) {
+        if !matches!(planned.state, State::Fresh | State::Restorable | State::Modified { .. }) {
+            let name = workspace.graph.name(planned.node);
+            let why = status::explain(&planned.state);
+            ui.warn(&format!("{name} is not fresh ({why}): what its last build gave is compared"));
+        }
+    }
+    Ok(())
 }
 
 /// Why two scores must not be compared, in words.
@@ -204,23 +230,33 @@ fn differences(a: &Scored, b: &Scored) -> Vec<String> {
     }
     for row in &a.rows {
         let other = b.rows.iter().find(|other| (&other.metric, &other.variant) == (&row.metric, &row.variant));
-        if let Some(other) = other.filter(|other| other.words != row.words) {
-            found.push(format!("{} cut words by {} and by {}", row.metric, row.words, other.words));
+        let Some(other) = other else { continue };
+        for (key, what) in [("words", "cut words by"), ("tables", "used the tables"), ("metric", "are of version")] {
+            let (mine, theirs) = (part(&row.signature, key), part(&other.signature, key));
+            if row.value.is_some() && other.value.is_some() && mine != theirs {
+                let shown = |part: Option<&str>| part.unwrap_or("none").to_owned();
+                found.push(format!("{} values {what} {} and {}", row.metric, shown(mine), shown(theirs)));
+            }
         }
     }
     found
 }
 
+/// The part of a signature that begins with `key:`.
+fn part<'a>(signature: &'a str, key: &str) -> Option<&'a str> {
+    signature.split('|').find_map(|part| part.strip_prefix(key)?.strip_prefix(':'))
+}
+
 fn print(ui: &Ui, a: &Scored, b: &Scored, lines: &[Line]) {
     let p = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |p| format!("{p:.4}"));
     let rows = lines.iter().filter(|line| line.a.is_some() || line.b.is_some()).map(|line| {
-        let interval = line.ci_low.zip(line.ci_high).map(|(low, high)| format!("{low:+.4} - {high:+.4}"));
+        let interval = line.ci_low.zip(line.ci_high).map(|(low, high)| format!("{} - {}", signed(low), signed(high)));
         vec![
             line.metric.clone(),
             line.variant.clone(),
             shown(line.a),
             shown(line.b),
-            line.difference.map_or_else(|| "-".to_owned(), |value| format!("{value:+.4}")),
+            line.difference.map_or_else(|| "-".to_owned(), signed),
             interval.unwrap_or_else(|| "-".to_owned()),
             p(line.p),
             p(line.p_holm),

@@ -8,7 +8,7 @@ use crate::fetch::FetchError;
 use crate::pipeline::ConfigError;
 use crate::pipeline::models::NoModel;
 use crate::pipeline::source::Blocked;
-use crate::pipeline::target::UnknownTarget;
+use crate::pipeline::target::UsageError;
 use crate::progress::Interrupted;
 use crate::ui::Ui;
 
@@ -36,7 +36,7 @@ pub fn hint(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| {
         if let Some(config) = cause.downcast_ref::<ConfigError>() {
             config.hint()
-        } else if let Some(target) = cause.downcast_ref::<UnknownTarget>() {
+        } else if let Some(target) = cause.downcast_ref::<UsageError>() {
             Some(target.hint.clone())
         } else if let Some(blocked) = cause.downcast_ref::<Blocked>() {
             blocked.hint.clone()
@@ -55,11 +55,14 @@ pub fn hint(error: &anyhow::Error) -> Option<String> {
 /// The exit code of an error.
 pub fn code(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
-        if cause.is::<ConfigError>() || cause.is::<UnknownTarget>() {
+        if cause.is::<ConfigError>() || cause.is::<UsageError>() {
             return USAGE;
         }
         if cause.is::<Interrupted>() {
             return INTERRUPTED;
+        }
+        if let Some(FetchError::Io { .. }) = cause.downcast_ref() {
+            return IO;
         }
         match cause.downcast_ref::<CacheError>() {
             Some(CacheError::LockTimeout { .. }) => return LOCKED,

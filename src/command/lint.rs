@@ -1,6 +1,6 @@
 //! `rsic lint`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -10,14 +10,14 @@ use arrow::array::{Array, RecordBatch};
 use clap::Args;
 use serde_json::json;
 
-use super::{Global, build, failure, private};
+use super::{Global, build, failure, loose};
 use crate::cache::Record;
 use crate::dataset::FindingKind;
 use crate::language::Language;
 use crate::pipeline::config::near;
 use crate::pipeline::run::{self, Options};
-use crate::pipeline::target::UnknownTarget;
-use crate::pipeline::{NodeId, Workspace};
+use crate::pipeline::target::UsageError;
+use crate::pipeline::{Config, NodeId, Workspace};
 use crate::table;
 use crate::ui::{self, Ui};
 
@@ -28,7 +28,7 @@ pub struct Lint {
     #[arg(required = true, value_name = "DATASET|FILE")]
     targets: Vec<String>,
     /// The language of the captions of annotation files.
-    #[arg(short, long, value_name = "en|zh", value_parser = private::language, default_value = "en")]
+    #[arg(short, long, value_name = "en|zh", value_parser = str::parse::<Language>, default_value = "en")]
     language: Language,
     /// The image folder of an annotation file, to look for equal pictures.
     #[arg(short, long, value_name = "DIR")]
@@ -74,7 +74,7 @@ impl Lint {
                 let hint = near(kind, FindingKind::ALL.iter().map(|known| known.name()));
                 let all = || format!("kinds are {}", FindingKind::ALL.map(FindingKind::name).join(", "));
                 let (text, hint) = (format!("no kind of finding is called `{kind}`"), hint.unwrap_or_else(all));
-                return Err(UnknownTarget { text, hint }.into());
+                return Err(UsageError { text, hint }.into());
             }
         }
         let mut reports = Vec::new();
@@ -100,32 +100,48 @@ impl Lint {
     /// The report on one dataset, or the exit code of the build that failed.
     fn one(&self, target: &str, global: &Global, ui: &Ui) -> Result<Result<Report, ExitCode>> {
         let file = Path::new(target);
-        let (workspace, name) = if file.is_file() {
-            let (root, config, name) = private::workspace(file, self.images.as_deref(), self.language, global)?;
+        let known = Config::load(&global.directory, &global.parameters);
+        let is_dataset = known.as_ref().is_ok_and(|config| config.datasets.contains_key(target));
+        let (workspace, name) = if is_dataset {
+            (global.open()?, target.to_owned())
+        } else if file.is_file() {
+            let (root, config, name) = loose::workspace(file, self.images.as_deref(), self.language, global)?;
             (Workspace::with_config(&root, config)?, name)
         } else {
-            let workspace = global.open()?;
-            if !workspace.config.datasets.contains_key(target) {
-                let hint = near(target, workspace.config.datasets.keys().map(String::as_str));
-                let other = || "name a dataset of pipeline.toml or an annotation file".to_owned();
-                let (text, hint) = (format!("`{target}` is neither a dataset nor a file"), hint.unwrap_or_else(other));
-                return Err(UnknownTarget { text, hint }.into());
-            }
-            (workspace, target.to_owned())
+            let text = match file.metadata() {
+                Ok(_) => format!("{target} is no file"),
+                Err(error) if target.contains(['/', '.']) => format!("cannot read {target}: {error}"),
+                Err(_) => {
+                    let config = known?;
+                    let hint = near(target, config.datasets.keys().map(String::as_str));
+                    let other = || "name a dataset of pipeline.toml or an annotation file".to_owned();
+                    let text = format!("`{target}` is neither a dataset nor a file");
+                    return Err(UsageError { text, hint: hint.unwrap_or_else(other) }.into());
+                }
+            };
+            return Err(UsageError { text, hint: "name an annotation file".to_owned() }.into());
         };
-        let node = |kind: &str| workspace.graph.find(&format!("{kind}/{name}"));
-        let mut nodes: Vec<NodeId> = node("annotations").into_iter().collect();
-        let folder = workspace.root.join(&workspace.config.datasets[&name].images);
-        let pixels = !self.text_only && if file.is_file() { self.images.is_some() } else { folder.is_dir() };
-        if pixels {
-            nodes.extend(node("ingest"));
-        }
         let started = Instant::now();
         let options = Options { jobs: 1, forced: Vec::new(), keep_going: false, lock_timeout: None };
-        let summary = run::build(&workspace, &nodes, &options, ui)?;
-        if !summary.failures.is_empty() {
-            return Ok(Err(build::finish(ui, &summary, started.elapsed())));
+        let build = |kind: &str| {
+            let nodes: Vec<NodeId> = workspace.graph.find(&format!("{kind}/{name}")).into_iter().collect();
+            run::build(&workspace, &nodes, &options, ui)
+        };
+        let text = build("annotations")?;
+        if !text.failures.is_empty() {
+            return Ok(Err(build::finish(ui, &text, started.elapsed())));
         }
+        let folder = workspace.root.join(&workspace.config.datasets[&name].images);
+        let looks = !self.text_only && if is_dataset { folder.is_dir() } else { self.images.is_some() };
+        let pictures = if looks { Some(build("ingest")?) } else { None };
+        // The findings in the text are worth having even if pictures are missing.
+        let failed = pictures.as_ref().and_then(|pictures| pictures.failures.first());
+        if let Some((_, error)) = failed {
+            ui.warn(&format!("pictures cannot be looked at: {error:#} (`--text-only` leaves them out)"));
+        }
+        let pixels = looks && failed.is_none();
+        let records = [Some(text), pictures.filter(|_| pixels)];
+        let records = records.into_iter().flatten().flat_map(|summary| summary.records.into_values());
         let mut report = Report {
             name: target.to_owned(),
             edition: String::new(),
@@ -134,9 +150,9 @@ impl Lint {
             pixels,
             findings: BTreeMap::new(),
         };
-        for node in nodes {
-            let record = summary.records.get(&node).context("a stage was not built")?;
-            report.read(&workspace, record)?;
+        let mut seen = BTreeSet::new();
+        for record in records.filter(|record| seen.insert(record.key)) {
+            report.read(&workspace, &record)?;
         }
         Ok(Ok(report))
     }

@@ -11,7 +11,7 @@ pub mod failure;
 pub mod fetch;
 pub mod lint;
 pub mod log;
-pub mod private;
+pub mod loose;
 pub mod score;
 pub mod scores;
 pub mod show;

@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow};
-use clap::Args;
+use clap::{ArgGroup, Args};
 
-use super::{Global, build, failure, private, scores};
+use super::{Global, build, loose, scores};
 use crate::language::{Language, Split};
 use crate::pipeline::config::{CaptionsConfig, near};
 use crate::pipeline::run::{self, Options};
-use crate::pipeline::target::UnknownTarget;
+use crate::pipeline::target::UsageError;
 use crate::pipeline::{Config, Workspace};
 use crate::ui::Ui;
 
@@ -21,24 +21,25 @@ use crate::ui::Ui;
 /// FILE holds one caption per image: {"imgid": caption}, COCO results, JSONL, CSV, TSV or Parquet. Images are named by
 /// their id or their file name. To keep such captions in the pipeline, write a `[captions.NAME]` table in pipeline.toml.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("against").required(true))]
 pub struct Score {
     /// The caption file.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The dataset of pipeline.toml that the captions are of.
-    #[arg(short, long, value_name = "NAME", required_unless_present = "annotations")]
+    #[arg(short, long, value_name = "NAME", group = "against")]
     dataset: Option<String>,
     /// An annotation file to score against; no workspace is needed then.
-    #[arg(short, long, value_name = "FILE", conflicts_with = "dataset")]
+    #[arg(short, long, value_name = "FILE", group = "against")]
     annotations: Option<PathBuf>,
-    /// The language of the captions, with `--annotations`.
-    #[arg(short, long, value_name = "en|zh", value_parser = private::language, default_value = "en")]
-    language: Language,
+    /// The language of the captions, with `--annotations` (default: en).
+    #[arg(short, long, value_name = "en|zh", value_parser = str::parse::<Language>, requires = "annotations")]
+    language: Option<Language>,
     /// What to call the model (default: the file's name).
     #[arg(short, long)]
     name: Option<String>,
     /// The split that the captions are of (default: that of pipeline.toml, or test).
-    #[arg(short, long, value_name = "train|val|test", value_parser = private::split)]
+    #[arg(short, long, value_name = "train|val|test", value_parser = str::parse::<Split>)]
     split: Option<Split>,
     /// Leave out images without a caption instead of refusing the file.
     #[arg(long)]
@@ -51,6 +52,7 @@ pub struct Score {
 impl Score {
     /// Runs the command.
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<ExitCode> {
+        self.check_file()?;
         let (workspace, dataset) = self.workspace(global)?;
         let name = format!("score/{dataset}_{}", self.model_name());
         let node = workspace.graph.find(&name).ok_or_else(|| anyhow!("no target {name}"))?;
@@ -68,7 +70,8 @@ impl Score {
         }
         ui.out(&scores::detailed(&rows));
         if let Some(row) = rows.first() {
-            ui.out(&format!("\n{} images of {}, {} split", row.n, row.edition, row.split));
+            let all = if row.n < row.split_images { format!(" of {}", row.split_images) } else { String::new() };
+            ui.out(&format!("\n{}{all} images of {}, {} split", row.n, row.edition, row.split));
             ui.out(&format!("signature: {}", row.signature));
         }
         for note in scores::notes(&rows) {
@@ -77,18 +80,32 @@ impl Score {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// Refuses what is no file before anything is built.
+    fn check_file(&self) -> Result<()> {
+        let shown = self.file.display();
+        let text = match std::fs::metadata(&self.file) {
+            Ok(metadata) if metadata.is_file() => return Ok(()),
+            Ok(metadata) if metadata.is_dir() => format!("{shown} is a folder"),
+            Ok(_) => format!("{shown} is no regular file; save the captions to one first"),
+            Err(error) => format!("cannot read {shown}: {error}"),
+        };
+        Err(UsageError { text, hint: "name a file of captions: JSON, JSONL, CSV, TSV or Parquet".to_owned() }.into())
+    }
+
     /// The workspace with the captions in it, and the dataset's name.
     fn workspace(&self, global: &Global) -> Result<(Workspace, String)> {
         let file = std::path::absolute(&self.file).with_context(|| format!("cannot name {}", self.file.display()))?;
         let (root, mut config, dataset) = match (&self.annotations, &self.dataset) {
-            (Some(annotations), _) => private::workspace(annotations, None, self.language, global)?,
+            (Some(annotations), _) => {
+                loose::workspace(annotations, None, self.language.unwrap_or(Language::En), global)?
+            }
             (None, Some(dataset)) => {
                 let config = Config::load(&global.directory, &global.parameters)?;
                 if !config.datasets.contains_key(dataset) {
                     let hint = near(dataset, config.datasets.keys().map(String::as_str));
                     let names: Vec<&str> = config.datasets.keys().map(String::as_str).collect();
                     let hint = hint.unwrap_or_else(|| format!("pipeline.toml has {}", names.join(", ")));
-                    return Err(UnknownTarget { text: format!("no dataset `{dataset}`"), hint }.into());
+                    return Err(UsageError { text: format!("no dataset `{dataset}`"), hint }.into());
                 }
                 (global.directory.clone(), config, dataset.clone())
             }
@@ -100,25 +117,16 @@ impl Score {
         let captions =
             CaptionsConfig { files: BTreeMap::from([(dataset.clone(), file)]), allow_missing: self.allow_missing };
         let name = self.model_name();
-        if config.captions.insert(name.clone(), captions).is_some() {
-            let text = format!("pipeline.toml has captions `{name}` already");
-            let hint = format!("name these otherwise with `--name`, or run `rsic build score/{dataset}_{name}`");
-            return Err(UnknownTarget { text, hint }.into());
+        if let Some((_, key)) = config.models(&dataset).into_iter().find(|(model, _)| *model == name) {
+            let text = format!("`{dataset}_{name}` is defined by [{key}] in pipeline.toml already");
+            let hint = "give the captions another name with `--name`".to_owned();
+            return Err(UsageError { text, hint }.into());
         }
-        let workspace = Workspace::with_config(&root, config);
-        Ok((workspace.map_err(|error| name_hint(error, &name))?, dataset))
+        config.captions.insert(name, captions);
+        Ok((Workspace::with_config(&root, config)?, dataset))
     }
 
     fn model_name(&self) -> String {
-        self.name.clone().unwrap_or_else(|| private::name_of(&self.file))
+        self.name.clone().unwrap_or_else(|| loose::name_of(&self.file))
     }
-}
-
-/// A clash of names is the user's to solve with `--name`.
-fn name_hint(error: anyhow::Error, name: &str) -> anyhow::Error {
-    if error.to_string().contains(name) && failure::code(&error) == failure::USAGE {
-        let hint = "give the captions another name with `--name`".to_owned();
-        return UnknownTarget { text: format!("{error:#}"), hint }.into();
-    }
-    error
 }

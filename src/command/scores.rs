@@ -32,6 +32,8 @@ pub struct Row {
     pub ci_high: Option<f64>,
     /// How many images.
     pub n: u32,
+    /// How many images the split has.
+    pub split_images: u32,
     /// How many runs the value is the mean of.
     pub runs: u32,
     /// The standard deviation over the runs.
@@ -44,6 +46,8 @@ pub struct Row {
     pub references_digest: String,
     /// What was measured, for a paper.
     pub signature: String,
+    /// Digest of what the metric needs besides.
+    pub resource: Option<String>,
     /// Why there is no value.
     pub note: Option<String>,
 }
@@ -56,7 +60,7 @@ pub fn read(workspace: &Workspace, record: &Record) -> Result<Vec<Row>> {
     let scores = table::read(bytes)?;
     let text = |name, row| table::strings(&scores, name).map(|column| column.value(row).to_owned());
     let number = |name, row| table::f64s(&scores, name).map(|column| at(column, row));
-    let notes = table::strings(&scores, "note")?;
+    let (notes, resources) = (table::strings(&scores, "note")?, table::strings(&scores, "resource")?);
     (0..scores.num_rows())
         .map(|row| {
             Ok(Row {
@@ -70,12 +74,14 @@ pub fn read(workspace: &Workspace, record: &Record) -> Result<Vec<Row>> {
                 ci_low: number("ci_low", row)?,
                 ci_high: number("ci_high", row)?,
                 n: table::u32s(&scores, "n")?.value(row),
+                split_images: table::u32s(&scores, "split_images")?.value(row),
                 runs: table::u32s(&scores, "runs")?.value(row),
                 sd: number("sd", row)?,
                 words: text("words", row)?,
                 split_digest: text("split_digest", row)?,
                 references_digest: text("references_digest", row)?,
                 signature: text("signature", row)?,
+                resource: resources.is_valid(row).then(|| resources.value(row).to_owned()),
                 note: notes.is_valid(row).then(|| notes.value(row).to_owned()),
             })
         })
@@ -89,6 +95,13 @@ fn at(column: &Float64Array, row: usize) -> Option<f64> {
 /// A value as tables show it.
 pub fn shown(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"))
+}
+
+/// A difference as tables show it, with its sign.
+pub fn signed(value: f64) -> String {
+    // What rounds to nothing has no sign.
+    let value = if value.abs() < 0.00005 { 0.0 } else { value };
+    format!("{value:+.4}")
 }
 
 /// Sets models side by side, one line per model and variant.

@@ -25,7 +25,7 @@ pub(super) fn images(file: &File, file_name: &str) -> Result<Vec<ImageRecord>, D
             let (file, filename) = (file_name.to_owned(), image.filename.clone());
             return Err(DatasetError::UnsafeName { file, position, filename, cause });
         }
-        let split = Split::ALL.into_iter().find(|split| split.name() == image.split);
+        let split = image.split.parse::<Split>().ok();
         splits.push(split.ok_or_else(|| DatasetError::UnknownSplit {
             file: file_name.to_owned(),
             position,

@@ -93,11 +93,16 @@ pub fn fetch_meteor(source: &Source, folder: &Path) -> Result<Vec<&'static str>,
     let fresh = work.path().join("meteor");
     fs::create_dir_all(fresh.join("data")).map_err(fail(&fresh))?;
     let unusual = unpack(&wheel, &fresh)?;
+    let old = work.path().join("old");
     if folder.exists() {
-        let old = work.path().join("old");
         fs::rename(folder, &old).map_err(fail(folder))?;
     }
-    fs::rename(&fresh, folder).map_err(fail(folder))?;
+    if let Err(error) = fs::rename(&fresh, folder) {
+        if old.exists() {
+            fs::rename(&old, folder).map_err(fail(folder))?;
+        }
+        return Err(fail(folder)(error));
+    }
     Ok(unusual)
 }
 
@@ -129,6 +134,7 @@ fn unpack(wheel: &Path, folder: &Path) -> Result<Vec<&'static str>, FetchError> 
             unusual.push(name);
         }
         let path = folder.join(name);
+        check(name, &bytes).map_err(|why| package(format!("{inside}: {why}")))?;
         let write = File::create(&path).and_then(|mut file| {
             io::Write::write_all(&mut file, &bytes)?;
             file.sync_all()
@@ -138,9 +144,39 @@ fn unpack(wheel: &Path, folder: &Path) -> Result<Vec<&'static str>, FetchError> 
     Ok(unusual)
 }
 
+/// Refuses what only has the name of a table.
+fn check(name: &str, bytes: &[u8]) -> Result<(), String> {
+    if name == FILES[1].1 {
+        let mut first = [0];
+        let unpacked = io::Read::read_exact(&mut flate2::read::GzDecoder::new(bytes), &mut first);
+        return unpacked.map_err(|error| format!("not gzip: {error}"));
+    }
+    let mut jar = zip::ZipArchive::new(io::Cursor::new(bytes)).map_err(|error| error.to_string())?;
+    jar.by_name("synonym/english.synsets").map(|_| ()).map_err(|error| format!("synonym/english.synsets: {error}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn zipped(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+        let mut archive = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
+        for (name, bytes) in files {
+            archive.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+            io::Write::write_all(&mut archive, bytes).unwrap();
+        }
+        archive.finish().unwrap().into_inner()
+    }
+
+    /// A file of the right kind.
+    fn content(inside: &str) -> Vec<u8> {
+        if inside == FILES[0].0 {
+            return zipped(&[("synonym/english.synsets", Vec::new())]);
+        }
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        io::Write::write_all(&mut packed, b"a table").unwrap();
+        packed.finish().unwrap()
+    }
 
     #[test]
     fn a_wheel_is_unpacked_whole_or_not_at_all() {
@@ -149,19 +185,20 @@ mod tests {
         let wheel = root.path().join("a.whl");
         // (entries of the wheel, whether it is taken)
         for (entries, taken) in [(&FILES[..1], false), (&FILES[..], true)] {
-            let mut archive = zip::ZipWriter::new(File::create(&wheel).unwrap());
-            for (inside, ..) in entries {
-                archive.start_file(*inside, zip::write::SimpleFileOptions::default()).unwrap();
-                io::Write::write_all(&mut archive, inside.as_bytes()).unwrap();
-            }
-            archive.finish().unwrap();
+            let files: Vec<(&str, Vec<u8>)> = entries.iter().map(|(inside, ..)| (*inside, content(inside))).collect();
+            fs::write(&wheel, zipped(&files)).unwrap();
             let fetched = fetch_meteor(&Source::Wheel(wheel.clone()), &folder);
             assert_eq!(fetched.is_ok(), taken, "{fetched:?}");
             assert_eq!(folder.exists(), taken);
             let left = fs::read_dir(root.path().join("share")).unwrap().count();
             assert_eq!(left, usize::from(taken), "nothing else is left behind");
         }
-        assert_eq!(fs::read(folder.join(FILES[0].1)).unwrap(), FILES[0].0.as_bytes());
+        assert_eq!(fs::read(folder.join(FILES[0].1)).unwrap(), content(FILES[0].0));
+        // What has the names only does not replace what is there.
+        let files: Vec<(&str, Vec<u8>)> = FILES.iter().map(|(inside, ..)| (*inside, b"no table".to_vec())).collect();
+        fs::write(&wheel, zipped(&files)).unwrap();
+        assert!(fetch_meteor(&Source::Wheel(wheel), &folder).is_err());
+        assert_eq!(fs::read(folder.join(FILES[0].1)).unwrap(), content(FILES[0].0));
     }
 
     #[test]

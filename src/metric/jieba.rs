@@ -4,6 +4,9 @@ use std::sync::OnceLock;
 
 use jieba_rs::Jieba;
 
+/// Raised when any caption is cut otherwise.
+pub const VERSION: u32 = 1;
+
 /// The words of a caption, white space included: joined, they give the caption again.
 ///
 /// Equal to `jieba.cut` of Python, except around characters outside the basic plane (emoji, rare ideographs),

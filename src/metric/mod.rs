@@ -1,4 +1,5 @@
-//! Scores of captions against references, as Polars queries over the tables.
+//! Scores of captions against references: Polars queries where a definition is relational (n-grams of captions joined
+//! with those of references), functions per sentence or per image elsewhere (cutting words, alignments, resampling).
 //!
 //! [`score()`] takes the references and the captions as frames and returns every metric per image and over all
 //! images, each as a [`Family`]: numbers per image whose sums decide the corpus value. Values equal those of the COCO

@@ -41,13 +41,9 @@ pub struct Resources<'a> {
     pub spice: Option<&'a BTreeMap<u32, f64>>,
 }
 
-/// The frame of references that [`score`] reads: `image_id`, `sent_id`, `raw`. Fails if the lengths differ.
-pub fn references(image_id: Vec<u32>, sent_id: Vec<u32>, raw: Vec<&str>) -> Result<DataFrame> {
-    let columns = vec![
-        Column::new("image_id".into(), image_id),
-        Column::new("sent_id".into(), sent_id),
-        Column::new("raw".into(), raw),
-    ];
+/// The frame of references that [`score`] reads: `image_id`, `raw`. Fails if the lengths differ.
+pub fn references(image_id: Vec<u32>, raw: Vec<&str>) -> Result<DataFrame> {
+    let columns = vec![Column::new("image_id".into(), image_id), Column::new("raw".into(), raw)];
     DataFrame::new_infer_height(columns).context("the columns of the references differ in length")
 }
 
@@ -79,7 +75,7 @@ pub fn measures(language: Language) -> &'static [Measure] {
 
 /// Scores captions against references.
 ///
-/// - `references`: `image_id` u32, `sent_id` u32, `raw` str; one row per sentence, several per image.
+/// - `references`: `image_id` u32, `raw` str; one row per sentence, several per image.
 /// - `captions`: `image_id` u32, `caption` str; one row per image.
 ///
 /// Fails if there is no caption, if an image has two captions, or if captions and references are not of the same

@@ -30,8 +30,10 @@ pub struct Signature<'a> {
     pub references_digest: &'a str,
     /// The least and the largest number of references of an image.
     pub references: (usize, usize),
-    /// The number of images.
+    /// The number of scored images.
     pub n: usize,
+    /// The number of images of the split.
+    pub of: usize,
     /// The number of runs that were averaged.
     pub runs: usize,
     /// Digest of the tables or programs that the metric needs besides, if it does.
@@ -57,6 +59,9 @@ impl fmt::Display for Signature<'_> {
             self.variant.name(),
             self.words.signature(),
         )?;
+        if self.n < self.of {
+            write!(f, "|partial:{}/{}", self.n, self.of)?;
+        }
         if let Some(resource) = self.resource {
             write!(f, "|tables:{}", short(resource))?;
         }
@@ -83,11 +88,12 @@ mod tests {
             references_digest: "fedcba9876543210",
             references: (4, 5),
             n: 210,
+            of: 215,
             runs: 3,
             resource: Some("aabbccddeeff"),
         };
         let expected = format!(
-            "METEOR|set:ucm|split:test.01234567|refs:4-5x210.fedcba98|variant:ptb|words:ptb.1|tables:aabbccdd|runs:3|metric:1|rsic:{}",
+            "METEOR|set:ucm|split:test.01234567|refs:4-5x210.fedcba98|variant:ptb|words:ptb.1|partial:210/215|tables:aabbccdd|runs:3|metric:1|rsic:{}",
             env!("CARGO_PKG_VERSION")
         );
         assert_eq!(signature.to_string(), expected);

@@ -1,6 +1,5 @@
 //! How captions are cut into words, which decides every score: each way has a name and a version.
 
-use super::family::{Metric, Variant};
 use super::{jieba, ptb};
 use crate::language::Language;
 
@@ -18,9 +17,12 @@ pub enum Words {
 }
 
 /// Stands between the words of [`Words::JiebaAndBlanks`]; no character, so no caption has it.
-const NO_CHARACTER: char = '\u{ffff}';
+const NO_CHARACTER: &str = "\u{ffff}";
 
 impl Words {
+    /// All ways.
+    pub const ALL: [Self; 4] = [Self::Ptb, Self::Jieba, Self::Characters, Self::JiebaAndBlanks];
+
     /// The words that comparisons in a language usually count.
     pub fn of(language: Language) -> Self {
         match language {
@@ -29,23 +31,13 @@ impl Words {
         }
     }
 
-    /// How a metric of a variant cuts captions.
-    pub fn of_family(metric: Metric, variant: Variant) -> Self {
-        match (variant, metric) {
-            (Variant::Ptb, _) | (Variant::Seed, Metric::CharacterCosine) => Self::Ptb,
-            (Variant::Jieba, _) => Self::Jieba,
-            (Variant::Characters, _) => Self::Characters,
-            (Variant::Seed, _) => Self::JiebaAndBlanks,
-        }
-    }
-
     /// The name and version of the rules, as signatures show it.
-    pub fn signature(self) -> &'static str {
+    pub fn signature(self) -> String {
         match self {
-            Self::Ptb => "ptb.1",
-            Self::Jieba => "jieba.1",
-            Self::Characters => "characters.1",
-            Self::JiebaAndBlanks => "jieba+blanks.1",
+            Self::Ptb => format!("ptb.{}", ptb::VERSION),
+            Self::Jieba => format!("jieba.{}", jieba::VERSION),
+            Self::Characters => "characters.1".to_owned(),
+            Self::JiebaAndBlanks => format!("jieba+blanks.{}", jieba::VERSION),
         }
     }
 
@@ -64,7 +56,7 @@ impl Words {
                 }
                 words
             }
-            Self::JiebaAndBlanks => jieba::cut(caption).join("\u{ffff}"),
+            Self::JiebaAndBlanks => jieba::cut(caption).join(NO_CHARACTER),
         }
     }
 
@@ -75,8 +67,9 @@ impl Words {
 
     /// The words of a text that was cut; n-gram metrics never see an empty one.
     pub(super) fn parts(self, text: &str) -> impl Iterator<Item = &str> {
-        let all = self == Self::JiebaAndBlanks;
-        text.split(move |c| if all { c == NO_CHARACTER } else { jieba::is_white(c) }).filter(|word| !word.is_empty())
+        let blanks_too = self == Self::JiebaAndBlanks;
+        let between = move |c: char| if blanks_too { NO_CHARACTER.contains(c) } else { jieba::is_white(c) };
+        text.split(between).filter(|word| !word.is_empty())
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::graph::FLOORS;
+use super::graph::Floor;
 use crate::language::Language;
 use crate::model::scratch::{ScratchClipConfig, ScratchGpt2Config};
 use crate::stage::caption::Decoding;
@@ -93,8 +93,8 @@ pub struct ScoreConfig {
     pub seed: u64,
     /// The share of resamples that an interval holds.
     pub confidence: f64,
-    /// Where METEOR's tables are: `auto` (fetched, or in an installed pycocoevalcap), `off`, or a folder with
-    /// `meteor-1.5.jar` and `data/paraphrase-en.gz`.
+    /// Where METEOR's tables are: `auto` (`$RSIC_METEOR`, fetched, or in an installed pycocoevalcap, in this order), `off`,
+    /// or a folder with `meteor-1.5.jar` and `data/paraphrase-en.gz`.
     pub meteor: String,
     /// `off`, or the folder with `spice-1.0.jar` and `lib/`.
     pub spice: String,
@@ -268,8 +268,8 @@ impl Config {
         }
         for (name, mapper) in &self.mappers {
             let key = format!("mappers.{name}");
-            if !is_name(name) || name.ends_with("_gpt") || FLOORS.contains(&name.as_str()) {
-                let floors = FLOORS.join("`, `");
+            if !is_name(name) || name.ends_with("_gpt") || is_floor(name) {
+                let floors = Floor::ALL.map(Floor::name).join("`, `");
                 let rule = format!("may hold only a-z, 0-9, `-` and `_`, not end in `_gpt`, and not be `{floors}`");
                 let why = format!("mapper name `{name}` {rule}");
                 return wrong(&key, why, None);
@@ -280,8 +280,8 @@ impl Config {
         }
         for (name, captions) in &self.captions {
             let key = format!("captions.{name}");
-            if !is_name(name) || FLOORS.contains(&name.as_str()) {
-                let floors = FLOORS.join("`, `");
+            if !is_name(name) || is_floor(name) {
+                let floors = Floor::ALL.map(Floor::name).join("`, `");
                 let rule = format!("may hold only a-z, 0-9, `-` and `_`, and not be `{floors}`");
                 return wrong(&key, format!("captions name `{name}` {rule}"), None);
             }
@@ -321,10 +321,11 @@ impl Config {
         Ok(())
     }
 
-    /// The names of what captions a dataset: floors, captions made elsewhere, and mappers, with all their runs.
-    fn models(&self, dataset: &str) -> Vec<(String, String)> {
+    /// The names of what captions a dataset (floors, captions made elsewhere, and mappers with all their runs), each with
+    /// the key that defines it.
+    pub fn models(&self, dataset: &str) -> Vec<(String, String)> {
         let mut models: Vec<(String, String)> =
-            FLOORS.iter().map(|floor| ((*floor).to_owned(), "datasets".to_owned())).collect();
+            Floor::ALL.iter().map(|floor| (floor.name().to_owned(), "datasets".to_owned())).collect();
         let files = self.captions.iter().filter(|(_, captions)| captions.files.contains_key(dataset));
         models.extend(files.map(|(name, _)| (name.clone(), format!("captions.{name}"))));
         for mapper in self.mappers.keys() {
@@ -355,6 +356,10 @@ impl Config {
         }
         Ok(())
     }
+}
+
+fn is_floor(name: &str) -> bool {
+    Floor::ALL.iter().any(|floor| floor.name() == name)
 }
 
 fn is_name(name: &str) -> bool {

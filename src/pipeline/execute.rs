@@ -148,6 +148,9 @@ impl Execution<'_> {
         };
         let outcome = self.spec().stage.run(&inputs, &mut context).map_err(Self::translate)?;
         self.sources_unchanged()?;
+        for warning in &outcome.warnings {
+            self.reporter.remark(&self.name(), warning);
+        }
         let record = self.publish(outcome)?;
         if let Some(scope) = self.row_scope(&self.ingredients) {
             cache.set_root(&rows_root(scope), record.key)?;
@@ -229,7 +232,8 @@ impl Execution<'_> {
             let name = made.name.clone();
             outputs.push(self.store(&made, &lineage).with_context(|| format!("cannot keep output `{name}`"))?);
         }
-        let record = Record::new(self.ingredients.clone(), outputs, outcome.log);
+        let log = [outcome.log, outcome.warnings].concat();
+        let record = Record::new(self.ingredients.clone(), outputs, log);
         self.workspace.cache.publish(&record)?;
         Ok(record)
     }

@@ -32,8 +32,36 @@ use crate::stage::tokenize::Tokenize;
 use crate::stage::train::{Train, Training};
 use crate::stage::{Kind, Stage};
 
-/// The names of the captions that every dataset has without a model: floors and ceilings.
-pub const FLOORS: [&str; 5] = ["constant", "class", "knn", "human", "human_distinct"];
+/// The captions that every dataset has without a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Floor {
+    /// The one train caption that fits best.
+    Constant,
+    /// The most frequent train caption of the image's class.
+    Class,
+    /// The consensus caption of the nearest train image.
+    Knn,
+    /// One human caption against the others.
+    Human,
+    /// The same, copies of a caption counting once.
+    HumanDistinct,
+}
+
+impl Floor {
+    /// All floors and ceilings.
+    pub const ALL: [Self; 5] = [Self::Constant, Self::Class, Self::Knn, Self::Human, Self::HumanDistinct];
+
+    /// The name of the model, as in `score/ucm_knn`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Constant => "constant",
+            Self::Class => "class",
+            Self::Knn => "knn",
+            Self::Human => "human",
+            Self::HumanDistinct => "human_distinct",
+        }
+    }
+}
 
 /// The place of a node in [`Graph::nodes`].
 pub type NodeId = usize;
@@ -311,28 +339,29 @@ impl Builder<'_> {
     fn floors(&mut self, dataset: &Dataset<'_>) {
         let (split, language) = (self.config.caption.split, dataset.language);
         let annotations = dataset.annotations;
-        let sentences = || output("sentences", annotations, "sentences", &["image_id", "sent_id", "raw"]);
+        let sentences = || output("sentences", annotations, "sentences", &["image_id", "raw"]);
         let entries = || output("images", annotations, "entries", &["image_id", "split"]);
-        for floor in FLOORS {
+        for floor in Floor::ALL {
             let (stage, inputs) = match floor {
-                "constant" => (Stage::Constant(Constant { language, split }), vec![entries(), sentences()]),
-                "class" => {
+                Floor::Constant => (Stage::Constant(Constant { language, split }), vec![entries(), sentences()]),
+                Floor::Class => {
                     let entries = output("images", annotations, "entries", &["image_id", "split", "class"]);
                     (Stage::ByClass(ByClass { split }), vec![entries, sentences()])
                 }
-                "knn" => {
+                Floor::Knn => {
                     let images = output("images", dataset.ingest, "images", &["image_id", "split", "digest"]);
                     let vectors = output("embeddings", dataset.embed, "embeddings", &["digest", "vector"]);
                     (Stage::Nearest(Nearest { language, split }), vec![images, vectors, sentences()])
                 }
-                other => {
-                    let distinct = other == "human_distinct";
-                    (Stage::Human(Human { split, distinct }), vec![entries(), sentences()])
+                Floor::Human | Floor::HumanDistinct => {
+                    let sentences = output("sentences", annotations, "sentences", &["image_id", "sent_id", "raw"]);
+                    let distinct = floor == Floor::HumanDistinct;
+                    (Stage::Human(Human { split, distinct }), vec![entries(), sentences])
                 }
             };
             let held_out = matches!(stage, Stage::Human(_));
-            let caption = self.graph.add(&format!("{}_{floor}", dataset.name), stage, inputs);
-            self.score(dataset, floor, caption, held_out);
+            let caption = self.graph.add(&format!("{}_{}", dataset.name, floor.name()), stage, inputs);
+            self.score(dataset, floor.name(), caption, held_out);
         }
     }
 
@@ -379,8 +408,7 @@ impl Builder<'_> {
         for (k, seed) in seeds.iter().enumerate() {
             let score = run(self, &format!("{model}_seed{seed}"), *seed);
             let [scores, statistics] = summary::input_names(k);
-            let columns = &["metric", "variant", "value", "edition", "split_digest", "references_digest", "signature"];
-            inputs.push(output(scores, score, "scores", columns));
+            inputs.push(output(scores, score, "scores", summary::COLUMNS));
             inputs.push(output(statistics, score, "statistics", STATISTICS));
         }
         let stage = Stage::Summary(Summary {
@@ -446,25 +474,28 @@ impl Builder<'_> {
     fn score(&mut self, dataset: &Dataset<'_>, model: &str, caption: NodeId, held_out: bool) -> NodeId {
         let name = format!("{}_{model}", dataset.name);
         let inputs = |last: Vec<Input>| {
-            let mut inputs = vec![
-                output("captions", caption, "captions", &["image_id", "caption"]),
-                output("sentences", dataset.annotations, "sentences", &["image_id", "sent_id", "raw"]),
-                output("entries", dataset.annotations, "entries", &["image_id", "filename", "split"]),
-            ];
+            let mut inputs = vec![output("captions", caption, "captions", &["image_id", "caption"])];
             if held_out {
                 inputs.push(output("held_out", caption, "held_out", &["image_id", "sent_id"]));
+                let columns = &["image_id", "sent_id", "raw"];
+                inputs.push(output("sentences", dataset.annotations, "sentences", columns));
+            } else {
+                inputs.push(output("sentences", dataset.annotations, "sentences", &["image_id", "raw"]));
             }
             inputs.extend(last);
             inputs
         };
-        let mut further = vec![output("edition", dataset.annotations, "edition", &["edition", "split_digest"])];
+        let mut further = vec![
+            output("entries", dataset.annotations, "entries", &["image_id", "filename", "split"]),
+            output("edition", dataset.annotations, "edition", &["edition", "split_digest"]),
+        ];
         if dataset.language == Language::En {
             further.extend(self.meteor.map(|node| output("meteor", node, "table", &[])));
             if let Some(spice) = resources::spice(&self.config.score.spice, self.root) {
                 let program = vec![file("jar", spice.jar), Input { name: "lib".into(), from: From::Folder(spice.lib) }];
-                let stage = Stage::Spice(Spice { java: self.config.score.java.clone() });
+                let stage = Stage::Spice(Spice { java: resources::java(&self.config.score.java, self.root) });
                 let node = self.graph.add(&name, stage, inputs(program));
-                further.push(output("spice", node, "spice", &["image_id", "part", "f"]));
+                further.push(output("spice", node, "spice", &["image_id", "part", "f", "program"]));
             }
         }
         let stage = Stage::Score(Score {

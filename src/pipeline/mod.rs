@@ -60,9 +60,9 @@ impl Workspace {
     }
 
     fn with(root: &Path, config: Config, cache: Cache) -> Result<Self> {
-        let graph = Graph::new(&config, root);
-        let facts = cache.stat_cache();
         let root = std::path::absolute(root).with_context(|| format!("cannot name {}", root.display()))?;
+        let graph = Graph::new(&config, &root);
+        let facts = cache.stat_cache();
         Ok(Self { root, config, graph, cache, facts })
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::resources;
+
 /// The source that means: train a small one from the data at hand.
 pub const SCRATCH: &str = "scratch";
 
@@ -123,10 +125,7 @@ fn is_folder(source: &str) -> bool {
 }
 
 fn folder(source: &str, root: &Path) -> Result<PathBuf, NoModel> {
-    let path = match (source.strip_prefix("~/"), std::env::home_dir()) {
-        (Some(rest), Some(home)) => home.join(rest),
-        _ => root.join(source),
-    };
+    let path = resources::expand(source, root);
     if path.is_dir() {
         return Ok(path);
     }
@@ -144,9 +143,7 @@ fn hub_cache() -> PathBuf {
     if let Some(path) = std::env::var_os("HF_HOME") {
         return PathBuf::from(path).join("hub");
     }
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| std::env::home_dir().map(|home| home.join(".cache"))).unwrap_or_default();
-    cache.join("huggingface/hub")
+    resources::user_folder("XDG_CACHE_HOME", ".cache").unwrap_or_default().join("huggingface/hub")
 }
 
 fn in_hub_cache(source: &str) -> Result<PathBuf, NoModel> {

@@ -12,7 +12,7 @@ use super::source::{Blocked, Sources};
 use super::{Node, Workspace};
 use crate::cache::{Ingredients, Output, Presence, Reason, Record, View};
 use crate::digest::Digest;
-use crate::stage::{Kind, Stage};
+use crate::stage::{Kind, Stage, score};
 
 /// The version of the key's construction.
 const SCHEMA: u32 = 1;
@@ -316,12 +316,11 @@ pub(super) fn scratch_files(record: &Record, role: Role) -> impl Iterator<Item =
     record.outputs.iter().filter(move |output| role.reads(&output.name))
 }
 
-/// What of the machine is in the key: numbers come from our own kernel on the CPU in 32-bit floats.
+/// What of the machine and the program is in the key: numbers of models come from our own kernel on the CPU in 32-bit floats.
 fn environment(stage: &Stage) -> BTreeMap<String, String> {
     match stage.kind() {
-        Kind::Annotations | Kind::Ingest | Kind::Tokenize | Kind::Resource | Kind::Spice | Kind::Score => {
-            BTreeMap::new()
-        }
+        Kind::Annotations | Kind::Ingest | Kind::Tokenize | Kind::Resource | Kind::Spice => BTreeMap::new(),
+        Kind::Score => score::environment(),
         Kind::Pretrain | Kind::Embed | Kind::Train | Kind::Caption => {
             BTreeMap::from([("device".to_owned(), "cpu".to_owned()), ("precision".to_owned(), "f32".to_owned())])
         }

@@ -30,26 +30,27 @@ impl MeteorFiles {
     }
 }
 
-/// METEOR's files by the setting `score.meteor`; a folder that was named is taken even if nothing is in it.
+/// METEOR's files by the setting `score.meteor`; a folder that is named there or by `$RSIC_METEOR` is taken even if nothing
+/// is in it, so that a wrong name is an error and not another table.
 pub fn meteor(source: &str, root: &Path) -> Option<MeteorFiles> {
     match source {
         OFF => None,
-        AUTO => usual_places().iter().map(|place| MeteorFiles::in_folder(place)).find(MeteorFiles::exist),
+        AUTO => match std::env::var_os("RSIC_METEOR") {
+            Some(folder) => Some(MeteorFiles::in_folder(Path::new(&folder))),
+            None => usual_places().iter().map(|place| MeteorFiles::in_folder(place)).find(MeteorFiles::exist),
+        },
         folder => Some(MeteorFiles::in_folder(&expand(folder, root))),
     }
 }
 
 /// The folder that `rsic fetch meteor` writes: `$XDG_DATA_HOME/rsic/meteor`, by default `~/.local/share/rsic/meteor`.
 pub fn fetched_meteor() -> Option<PathBuf> {
-    let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let data = data.or_else(|| Some(std::env::home_dir()?.join(".local/share")))?;
-    Some(data.join("rsic/meteor"))
+    Some(user_folder("XDG_DATA_HOME", ".local/share")?.join("rsic/meteor"))
 }
 
-/// `$RSIC_METEOR`, what was fetched, then installed packages: active environments, the Pythons on the path, the user's.
+/// What was fetched, then installed packages: active environments, the Pythons on the path, the user's.
 fn usual_places() -> Vec<PathBuf> {
-    let mut places: Vec<PathBuf> = std::env::var_os("RSIC_METEOR").map(PathBuf::from).into_iter().collect();
-    places.extend(fetched_meteor());
+    let mut places: Vec<PathBuf> = fetched_meteor().into_iter().collect();
     let mut prefixes: Vec<PathBuf> =
         ["VIRTUAL_ENV", "CONDA_PREFIX"].iter().filter_map(std::env::var_os).map(PathBuf::from).collect();
     for folder in std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()) {
@@ -88,11 +89,23 @@ pub fn spice(source: &str, root: &Path) -> Option<SpiceFiles> {
     Some(SpiceFiles { jar: folder.join("spice-1.0.jar"), lib: folder.join("lib") })
 }
 
-fn expand(folder: &str, root: &Path) -> PathBuf {
-    match (folder.strip_prefix("~/"), std::env::home_dir()) {
+/// The program that the setting `score.java` names: a path like others, or a name to look for on the path.
+pub fn java(program: &str, root: &Path) -> PathBuf {
+    if program.contains('/') { expand(program, root) } else { program.into() }
+}
+
+/// A path of pipeline.toml: below the home folder where it begins with `~/`, else relative to the workspace.
+pub(super) fn expand(path: &str, root: &Path) -> PathBuf {
+    match (path.strip_prefix("~/"), std::env::home_dir()) {
         (Some(rest), Some(home)) => home.join(rest),
-        _ => root.join(folder),
+        _ => root.join(path),
     }
+}
+
+/// A folder of the user by the variable that names it, else below the home folder (XDG base directories).
+pub fn user_folder(variable: &str, below_home: &str) -> Option<PathBuf> {
+    let named = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    named.or_else(|| Some(std::env::home_dir()?.join(below_home)))
 }
 
 #[cfg(test)]
@@ -111,5 +124,7 @@ mod tests {
         assert_eq!(files.paraphrases, root.join("m/meteor/data/paraphrase-en.gz"));
         assert!(!files.exist());
         assert_eq!(spice("s", root).unwrap().lib, root.join("s/lib"));
+        assert_eq!(java("java", root), Path::new("java"));
+        assert_eq!(java("./jdk/java", root), root.join("./jdk/java"));
     }
 }

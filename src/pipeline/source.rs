@@ -61,7 +61,18 @@ fn file_digest(facts: &StatCache, path: &Path) -> Result<Digest, Blocked> {
     if !path.is_file() {
         return Err(missing(path));
     }
-    facts.digest_file(path).map_err(|error| Blocked { why: error.to_string(), hint: None })
+    facts.digest_file(path).map_err(|error| Blocked { why: with_cause(&error), hint: None })
+}
+
+/// An error with what caused it.
+fn with_cause(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
 }
 
 fn folder_digest(facts: &StatCache, path: &Path) -> Result<Digest, Blocked> {
@@ -81,7 +92,7 @@ fn folder_digest(facts: &StatCache, path: &Path) -> Result<Digest, Blocked> {
     files.sort();
     let mut manifest = blake3::Hasher::new_derive_key("rsic 2026 source folder v1");
     for (file, digest) in files.iter().zip(facts.digest_files(&files)) {
-        let digest = digest.map_err(|error| Blocked { why: error.to_string(), hint: None })?;
+        let digest = digest.map_err(|error| Blocked { why: with_cause(&error), hint: None })?;
         let name = file.file_name().unwrap_or_default().as_encoded_bytes();
         manifest.update(&(name.len() as u64).to_le_bytes()).update(name).update(digest.as_bytes());
     }

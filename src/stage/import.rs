@@ -5,9 +5,8 @@ use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::DataType;
 use serde::{Deserialize, Serialize};
 
-use super::floor::captions_table;
-use super::{Context, Inputs, Outcome};
-use crate::dataset::candidates::{self, CAPTION, Entry, ImageKey, KEY_NAMES, Target};
+use super::{Context, Inputs, Outcome, captions_table};
+use crate::dataset::candidates::{self, CAPTION, Entry, ImageKey, Record, Target};
 use crate::language::Split;
 use crate::table;
 
@@ -37,8 +36,11 @@ impl Import {
         let assigned = candidates::assign(entries, &targets(&images)?, self.split, self.allow_missing, &name)?;
         let mut outcome = Outcome::default();
         if !assigned.missing.is_empty() {
-            let (few, all) = (assigned.captions.len(), assigned.captions.len() + assigned.missing.len());
-            outcome.log.push(format!("{few} of the {all} images of the {} split have a caption", self.split.name()));
+            let (missing, all) = (assigned.missing.len(), assigned.captions.len() + assigned.missing.len());
+            let split = self.split.name();
+            outcome
+                .warnings
+                .push(format!("{missing} of the {all} images of split {split} have no caption and are left out"));
         }
         outcome.table("captions", captions_table(&assigned.captions)?);
         Ok(outcome)
@@ -51,42 +53,47 @@ fn targets(images: &RecordBatch) -> Result<Vec<Target<'_>>> {
     ids.zip(names)
         .zip(splits)
         .map(|((id, name), split)| {
-            let split = Split::ALL.into_iter().find(|known| Some(known.name()) == split);
+            let split = split.and_then(|name| name.parse().ok());
             let split = split.with_context(|| format!("image {id} has an unknown split"))?;
             Ok(Target { image_id: *id, filename: name.unwrap_or_default(), split })
         })
         .collect()
 }
 
-/// The rows of a Parquet file with one of the usual id columns and a `caption`; integers and texts of any width.
+/// The rows of a Parquet file, by the rules of the other formats; ids may be integers or texts of any width.
 fn from_parquet(bytes: Vec<u8>) -> Result<Vec<Entry>> {
     let batch = table::read(bytes)?;
-    let named = KEY_NAMES.iter().filter_map(|name| Some((*name, batch.column_by_name(name)?))).collect::<Vec<_>>();
-    let [(id_name, ids)] = named[..] else {
-        let columns: Vec<&str> = named.iter().map(|(name, _)| *name).collect();
-        bail!(
-            "needs one id column ({}), has {}",
-            KEY_NAMES.join(" or "),
-            if columns.is_empty() { "none".to_owned() } else { columns.join(" and ") }
-        );
-    };
-    let captions = batch.column_by_name(CAPTION).with_context(|| format!("has no column `{CAPTION}`"))?;
-    let as_text = |column, name: &str| {
-        arrow::compute::cast(column, &DataType::Utf8)
-            .with_context(|| format!("column `{name}` is neither text nor numbers"))
-    };
-    if !matches!(captions.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) {
-        bail!("column `{CAPTION}` has type {}, not text", captions.data_type());
-    }
-    let (ids, captions) = (as_text(ids, id_name)?, as_text(captions, CAPTION)?);
-    let (ids, captions) = (table::as_strings(&ids)?, table::as_strings(&captions)?);
-    let entry = |row: usize| {
-        let line = row + 1;
-        if ids.is_null(row) || captions.is_null(row) {
-            bail!("row {line} has no {}", if ids.is_null(row) { id_name } else { CAPTION });
+    let mut columns = Vec::new();
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        let Some(name) = Record::field(field.name()) else { continue };
+        let text = match column.data_type() {
+            DataType::Dictionary(_, values) => is_text(values),
+            kind => is_text(kind),
+        };
+        if !text && (name == CAPTION || !column.data_type().is_numeric()) {
+            bail!("column `{name}` has type {}, which is neither text nor an id", column.data_type());
         }
-        let key = ImageKey::from_text(ids.value(row)).map_err(|error| anyhow!("row {line}: {error}"))?;
-        Ok(Entry { key, also: None, caption: captions.value(row).to_owned(), line })
+        columns.push((name, arrow::compute::cast(column, &DataType::Utf8)?));
+    }
+    let entry = |row: usize| -> Result<Entry, String> {
+        let mut record = Record::default();
+        for (name, column) in &columns {
+            let texts = table::as_strings(column).map_err(|error| error.to_string())?;
+            if texts.is_null(row) {
+                continue;
+            }
+            if *name == CAPTION {
+                record.set_caption(texts.value(row).to_owned())?;
+            } else {
+                let key = ImageKey::from_text(texts.value(row)).map_err(|error| format!("`{name}` is {error}"))?;
+                record.set_key(name, key)?;
+            }
+        }
+        record.finish(row + 1)
     };
-    (0..batch.num_rows()).map(entry).collect()
+    (0..batch.num_rows()).map(|row| entry(row).map_err(|cause| anyhow!("row {}: {cause}", row + 1))).collect()
+}
+
+fn is_text(kind: &DataType) -> bool {
+    matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }

@@ -101,7 +101,7 @@ fn records(entries: &RecordBatch) -> Result<Vec<ImageRecord>> {
     let ids = table::u32s(entries, "image_id")?;
     let (names, splits) = (table::strings(entries, "filename")?, table::strings(entries, "split")?);
     let record = |row: usize| {
-        let split = Split::ALL.into_iter().find(|split| split.name() == splits.value(row));
+        let split = splits.value(row).parse::<Split>().ok();
         Ok(ImageRecord {
             image_id: ids.value(row),
             filename: names.value(row).to_owned(),

@@ -24,14 +24,16 @@ mod report;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use anyhow::Result;
-use arrow::array::RecordBatch;
+use arrow::array::{Float64Array, RecordBatch, StringArray, UInt32Array};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cache::StatCache;
 use crate::progress::{Checkpoint, Progress};
+use crate::table;
 
 pub use input::{Inputs, Loaded};
 
@@ -126,13 +128,13 @@ pub enum Stage {
     Train(train::Train),
     /// See [`caption`].
     Caption(caption::Caption),
-    /// See [`floor`].
+    /// One train caption for all images; see [`floor`].
     Constant(floor::Constant),
-    /// See [`floor`].
+    /// The most frequent caption of the class; see [`floor`].
     ByClass(floor::ByClass),
-    /// See [`floor`].
+    /// The consensus caption of the nearest train image; see [`floor`].
     Nearest(floor::Nearest),
-    /// See [`floor`].
+    /// One human caption against the others; see [`floor`].
     Human(floor::Human),
     /// See [`import`].
     Import(import::Import),
@@ -277,6 +279,19 @@ fn flatten(name: String, value: Value, leaves: &mut BTreeMap<String, Value>) {
     }
 }
 
+/// The `captions` table of captions that no language model wrote.
+fn captions_table(captions: &[(u32, String)]) -> Result<RecordBatch> {
+    table::make(
+        table::captions(),
+        vec![
+            Arc::new(UInt32Array::from_iter_values(captions.iter().map(|(id, _)| *id))),
+            Arc::new(StringArray::from_iter_values(captions.iter().map(|(_, caption)| caption))),
+            table::u32_list_array(&vec![Vec::new(); captions.len()]),
+            Arc::new(Float64Array::new_null(captions.len())),
+        ],
+    )
+}
+
 /// What a running stage may use besides its inputs; none of it changes the result.
 pub struct Context<'a> {
     /// Who is told how far the work is.
@@ -294,8 +309,10 @@ pub struct Context<'a> {
 pub struct Outcome {
     /// The outputs by name.
     pub outputs: Vec<Made>,
-    /// Remarks worth keeping, shown by `rsic log`.
+    /// Remarks worth keeping in the record.
     pub log: Vec<String>,
+    /// Remarks that whoever runs the stage should see as well.
+    pub warnings: Vec<String>,
 }
 
 /// One output of a stage.

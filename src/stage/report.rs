@@ -27,23 +27,26 @@ pub(super) struct Labels<'a> {
     pub(super) references: (usize, usize),
     /// Digests of the tables that metrics need besides.
     pub(super) resources: BTreeMap<Metric, String>,
+    /// The number of images of the split.
+    pub(super) split_images: usize,
     pub(super) scoring: &'a Scoring,
 }
 
 /// One metric over the split.
-struct Row {
+struct Row<'a> {
     metric: &'static str,
     variant: Variant,
     value: Option<f64>,
     interval: Option<Interval>,
     sd: Option<f64>,
     words: Words,
+    resource: Option<&'a str>,
     signature: String,
     note: Option<&'static str>,
 }
 
 /// What a metric that was not computed would need.
-fn note(metric: Metric) -> Option<&'static str> {
+fn needs(metric: Metric) -> Option<&'static str> {
     match metric {
         Metric::Meteor => Some("METEOR needs its tables: `rsic fetch meteor` gets them"),
         Metric::Spice => Some("SPICE needs Java and a SPICE folder: see `[score] spice` in the README"),
@@ -62,9 +65,11 @@ impl Labels<'_> {
         let n = statistics.image_ids.len() as u32;
         let all = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text; rows.len()])) };
         let count = |count: u32| -> ArrayRef { Arc::new(UInt32Array::from(vec![count; rows.len()])) };
-        let texts = |f: fn(&Row) -> &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(rows.iter().map(f))) };
+        let texts = |f: for<'r> fn(&'r Row<'_>) -> &'r str| -> ArrayRef {
+            Arc::new(StringArray::from_iter_values(rows.iter().map(f)))
+        };
         let numbers =
-            |f: fn(&Row) -> Option<f64>| -> ArrayRef { Arc::new(rows.iter().map(f).collect::<Float64Array>()) };
+            |f: fn(&Row<'_>) -> Option<f64>| -> ArrayRef { Arc::new(rows.iter().map(f).collect::<Float64Array>()) };
         table::make(
             table::scores(),
             vec![
@@ -81,9 +86,13 @@ impl Labels<'_> {
                 count(n),
                 count(statistics.runs.len() as u32),
                 numbers(|row| row.sd),
-                texts(|row| row.words.signature()),
+                Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.words.signature()))),
                 all(self.split_digest),
                 all(self.references_digest),
+                count(self.references.0 as u32),
+                count(self.references.1 as u32),
+                count(self.split_images as u32),
+                Arc::new(rows.iter().map(|row| row.resource).collect::<StringArray>()),
                 all(env!("CARGO_PKG_VERSION")),
                 texts(|row| &row.signature),
                 Arc::new(rows.iter().map(|row| row.note).collect::<StringArray>()),
@@ -91,7 +100,7 @@ impl Labels<'_> {
         )
     }
 
-    fn rows(&self, statistics: &Statistics) -> Result<Vec<Row>> {
+    fn rows(&self, statistics: &Statistics) -> Result<Vec<Row<'_>>> {
         let plan = Plan::new(self.scoring.resamples, self.scoring.seed, self.scoring.confidence)?;
         let families = &statistics.runs[0];
         let intervals = resample::bootstrap(&System::new(&statistics.runs)?, &plan);
@@ -104,15 +113,21 @@ impl Labels<'_> {
                         statistics.runs.iter().map(|families| families[place].corpus()[k]).collect()
                     });
                     let spread = resample::spread(&values);
+                    let value = place.and_then(|_| finite(spread.mean));
                     rows.push(Row {
                         metric: name,
                         variant,
-                        value: place.and_then(|_| finite(spread.mean)),
+                        value,
                         interval: place.map(|place| intervals[place][k]),
                         sd: (values.len() > 1).then_some(spread.deviation).and_then(finite),
                         words,
+                        resource: self.resources.get(&metric).map(String::as_str),
                         signature: self.signature(name, metric, variant, words, statistics).to_string(),
-                        note: if place.is_none() { note(metric) } else { None },
+                        note: match (place, value) {
+                            (None, _) => needs(metric),
+                            (Some(_), None) => Some("not defined for every image: a text is empty"),
+                            (Some(_), Some(_)) => None,
+                        },
                     });
                 }
             }
@@ -138,6 +153,7 @@ impl Labels<'_> {
             references_digest: self.references_digest,
             references: self.references,
             n: statistics.image_ids.len(),
+            of: self.split_images,
             runs: statistics.runs.len(),
             resource: self.resources.get(&metric).map(String::as_str),
         }

@@ -13,7 +13,7 @@ use super::{Context, Inputs, Outcome};
 use crate::digest::Digest;
 use crate::language::{Language, Split};
 use crate::metric::resample::Plan;
-use crate::metric::{self, Metric, Resources, meteor};
+use crate::metric::{self, Metric, Resources, Words, meteor, signature};
 use crate::table;
 
 /// History: 1, the first; 2, more metrics, intervals, signatures.
@@ -35,6 +35,13 @@ pub struct Score {
     pub language: Language,
     /// The settings.
     pub score: Scoring,
+}
+
+/// What of the program is in the key of scores: rows name it, and it decides their numbers.
+pub fn environment() -> BTreeMap<String, String> {
+    let words = Words::ALL.map(Words::signature).join(" ");
+    let (metrics, release) = (signature::VERSION.to_string(), env!("CARGO_PKG_VERSION").to_owned());
+    BTreeMap::from([("metrics".to_owned(), metrics), ("words".to_owned(), words), ("rsic".to_owned(), release)])
 }
 
 /// How intervals are made.
@@ -73,10 +80,12 @@ impl Score {
         let sentences = inputs.table("sentences")?;
         let references = Referenced::new(&sentences, &entries, &captioned, &out)?;
         let tables = if inputs.has("meteor") { Some(inputs.bytes("meteor")?) } else { None };
-        let tables_digest = tables.as_ref().map(|bytes| Digest::of(bytes).to_hex());
-        let tables = tables.map(meteor::Tables::new).transpose().context("METEOR's tables")?;
+        let digest = tables.as_ref().map(|bytes| Digest::of(bytes).to_hex());
+        let tables_of_meteor = tables.map(meteor::Tables::new).transpose().context("METEOR's tables")?;
+        let tables = digest.map(|digest| (Metric::Meteor, digest));
         let spice = if inputs.has("spice") { Some(spice_values(&inputs.table("spice")?)?) } else { None };
-        let resources = Resources { meteor: tables.as_ref(), spice: spice.as_ref() };
+        let resources =
+            Resources { meteor: tables_of_meteor.as_ref(), spice: spice.as_ref().map(|(values, _)| values) };
         let scores = metric::score(&references.frame()?, &candidate(&captions)?, self.language, resources)?;
         context.progress.advance(1);
 
@@ -92,15 +101,12 @@ impl Score {
             split_digest: &label("split_digest")?,
             references_digest: &references.digest.to_hex(),
             references: references.counts,
-            resources: tables_digest.map(|digest| (Metric::Meteor, digest)).into_iter().collect(),
+            resources: tables.into_iter().chain(spice.map(|(_, program)| (Metric::Spice, program))).collect(),
+            split_images: of_split(&entries, self.split)?,
             scoring: &self.score,
         };
         let scores = labels.scores(&statistics)?;
         let mut outcome = Outcome::default();
-        let whole = of_split(&entries, self.split)?;
-        if captioned.len() < whole {
-            outcome.log.push(format!("{} of the {whole} images of the split are scored", captioned.len()));
-        }
         outcome.bytes("text", report::text(&scores)?.into_bytes(), "txt");
         outcome.table("scores", scores);
         outcome.table("images", report::per_image(&statistics)?);
@@ -111,7 +117,7 @@ impl Score {
 }
 
 /// The references of the captioned images.
-pub(super) struct Referenced<'a> {
+struct Referenced<'a> {
     sentences: &'a RecordBatch,
     rows: Vec<usize>,
     /// Digest of file names and sentences.
@@ -122,7 +128,7 @@ pub(super) struct Referenced<'a> {
 
 impl<'a> Referenced<'a> {
     /// The sentences of `images` but those held out, as (image, sentence).
-    pub(super) fn new(
+    fn new(
         sentences: &'a RecordBatch,
         entries: &RecordBatch,
         images: &BTreeSet<u32>,
@@ -154,17 +160,21 @@ impl<'a> Referenced<'a> {
     fn frame(&self) -> Result<DataFrame> {
         frame(self.sentences, &self.rows)
     }
+}
 
-    /// The references of every image, in published order.
-    pub(super) fn by_image(&self) -> Result<BTreeMap<u32, Vec<&'a str>>> {
-        let ids = table::u32s(self.sentences, "image_id")?.values();
-        let raw = table::strings(self.sentences, "raw")?;
-        let mut images: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
-        for &row in &self.rows {
-            images.entry(ids[row]).or_default().push(raw.value(row));
-        }
-        Ok(images)
+/// The references of every image of `images` but those held out, in published order.
+pub(super) fn by_image<'a>(
+    sentences: &'a RecordBatch,
+    images: &BTreeSet<u32>,
+    held_out: &BTreeSet<(u32, u32)>,
+) -> Result<BTreeMap<u32, Vec<&'a str>>> {
+    let ids = table::u32s(sentences, "image_id")?.values();
+    let raw = table::strings(sentences, "raw")?;
+    let mut references: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
+    for row in rows_of(sentences, images, held_out)? {
+        references.entry(ids[row]).or_default().push(raw.value(row));
     }
+    Ok(references)
 }
 
 /// The rows of the sentences of some images that are not held out.
@@ -179,11 +189,11 @@ fn rows_of(sentences: &RecordBatch, images: &BTreeSet<u32>, held_out: &BTreeSet<
 }
 
 fn frame(sentences: &RecordBatch, rows: &[usize]) -> Result<DataFrame> {
-    let pick = |values: &[u32]| rows.iter().map(|&row| values[row]).collect::<Vec<u32>>();
-    let ids = pick(table::u32s(sentences, "image_id")?.values());
-    let sent = pick(table::u32s(sentences, "sent_id")?.values());
+    let ids = table::u32s(sentences, "image_id")?.values();
     let raw = table::strings(sentences, "raw")?;
-    metric::references(ids, sent, rows.iter().map(|&row| raw.value(row)).collect())
+    let pairs = rows.iter().map(|&row| (ids[row], raw.value(row)));
+    let (ids, raws) = pairs.unzip();
+    metric::references(ids, raws)
 }
 
 /// The reference sentences of some images, as the metrics want them.
@@ -201,11 +211,14 @@ fn of_split(entries: &RecordBatch, split: Split) -> Result<usize> {
     Ok(table::strings(entries, "split")?.iter().filter(|of| *of == Some(split.name())).count())
 }
 
-/// SPICE of each image; images whose captions hold no scene at all count 0, as the original counts them.
-fn spice_values(table: &RecordBatch) -> Result<BTreeMap<u32, f64>> {
+/// SPICE of each image, and the digest of the program; images whose captions hold no scene at all count 0, as the original
+/// counts them.
+fn spice_values(table: &RecordBatch) -> Result<(BTreeMap<u32, f64>, String)> {
     let ids = table::u32s(table, "image_id")?.values().iter().copied();
     let rows = ids.zip(table::strings(table, "part")?).zip(table::f64s(table, "f")?);
-    Ok(rows.filter(|((_, part), _)| *part == Some("All")).map(|((id, _), f)| (id, f.unwrap_or(0.0))).collect())
+    let all = rows.filter(|((_, part), _)| *part == Some("All")).map(|((id, _), f)| (id, f.unwrap_or(0.0)));
+    let program = table::strings(table, "program")?.iter().flatten().next().unwrap_or_default().to_owned();
+    Ok((all.collect(), program))
 }
 
 fn candidate(captions: &RecordBatch) -> Result<DataFrame> {

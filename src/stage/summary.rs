@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
-use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt32Array, UInt64Array};
+use arrow::array::{Array as _, ArrayRef, Float64Array, RecordBatch, StringArray, UInt32Array, UInt64Array};
 use serde::{Deserialize, Serialize};
 
 use super::report::{self, Labels};
@@ -35,6 +35,20 @@ pub struct Summary {
     pub score: Scoring,
 }
 
+/// The columns that are read of a run's `scores`.
+pub const COLUMNS: &[&str] = &[
+    "metric",
+    "variant",
+    "value",
+    "edition",
+    "split_digest",
+    "references_digest",
+    "references_least",
+    "references_most",
+    "split_images",
+    "resource",
+];
+
 /// The names of a run's two inputs.
 pub fn input_names(run: usize) -> [String; 2] {
     [format!("scores{run}"), format!("statistics{run}")]
@@ -59,6 +73,7 @@ impl Summary {
         }
         let (first, statistics) = tables.first().zip(all).context("there are no runs")?;
         let text = |name| table::strings(first, name).map(|column| column.value(0).to_owned());
+        let count = |name| table::u32s(first, name).map(|column| column.value(0) as usize);
         let labels = Labels {
             dataset: &self.dataset,
             model: &self.model,
@@ -67,7 +82,8 @@ impl Summary {
             edition: &text("edition")?,
             split_digest: &text("split_digest")?,
             references_digest: &text("references_digest")?,
-            references: references(&text("signature")?)?,
+            references: (count("references_least")?, count("references_most")?),
+            split_images: count("split_images")?,
             resources: resources(first)?,
             scoring: &self.score,
         };
@@ -101,33 +117,13 @@ impl Summary {
     }
 }
 
-/// The part of a signature that begins with `key:`.
-fn part<'a>(signature: &'a str, key: &str) -> Option<&'a str> {
-    signature.split('|').find_map(|part| part.strip_prefix(key)?.strip_prefix(':'))
-}
-
-/// The numbers of references that a signature tells, `5x210.digest` or `4-5x210.digest`.
-fn references(signature: &str) -> Result<(usize, usize)> {
-    let counts = part(signature, "refs").and_then(|refs| refs.split('x').next());
-    let (least, most) = counts.map(|counts| counts.split_once('-').unwrap_or((counts, counts))).unwrap_or_default();
-    least.parse().ok().zip(most.parse().ok()).with_context(|| format!("`{signature}` is no signature"))
-}
-
-/// The digests of METEOR's tables that signatures tell.
+/// What metrics needed besides captions and references.
 fn resources(scores: &RecordBatch) -> Result<BTreeMap<Metric, String>> {
-    let mut signatures = table::strings(scores, "signature")?.iter().flatten();
-    let tables = signatures.find_map(|signature| part(signature, "tables"));
-    Ok(tables.map(|digest| (Metric::Meteor, digest.to_owned())).into_iter().collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counts_of_references_are_read_from_signatures() {
-        assert_eq!(references("BLEU-1|set:ucm|refs:5x210.06e25117|rsic:1").unwrap(), (5, 5));
-        assert_eq!(references("BLEU-1|refs:4-5x7.06e25117").unwrap(), (4, 5));
-        assert!(references("BLEU-1|set:ucm").is_err());
-    }
+    let (names, resources) = (table::strings(scores, "metric")?, table::strings(scores, "resource")?);
+    let of = |metric: &Metric| {
+        let row =
+            (0..scores.num_rows()).find(|&row| names.value(row) == metric.names()[0] && resources.is_valid(row))?;
+        Some((*metric, resources.value(row).to_owned()))
+    };
+    Ok(Metric::ALL.iter().filter_map(of).collect())
 }

@@ -54,7 +54,9 @@ fn everything_wrong_is_told_at_once() {
             Split::Test,
             false,
             &["2 of the 3 images of split test have no caption: 4 (`5.tif`), 9 (`port_1.tif`)"],
-            Some("to score the captions that are there, add `--allow-missing`"),
+            Some(
+                "to score the captions that are there: `rsic score --allow-missing`, or `allow_missing = true` in pipeline.toml",
+            ),
         ),
         (
             "one missing",
@@ -62,7 +64,9 @@ fn everything_wrong_is_told_at_once() {
             Split::Test,
             false,
             &["1 of the 3 images of split test has no caption: 9 (`port_1.tif`)"],
-            Some("to score the captions that are there, add `--allow-missing`"),
+            Some(
+                "to score the captions that are there: `rsic score --allow-missing`, or `allow_missing = true` in pipeline.toml",
+            ),
         ),
         (
             "repeated key",
@@ -99,7 +103,9 @@ fn everything_wrong_is_told_at_once() {
                 "3 captions are of split val, not test: 2 (`3.tif`) on line 1, 10 (`park.tif`) on line 2, 11 (`park.jpg`) on line 3",
                 ALL_THREE,
             ],
-            Some("to score them as captions of split val, add `-p caption.split=val`"),
+            Some(
+                "to score them as captions of split val: `rsic score --split val`, or `-p caption.split=val` for targets",
+            ),
         ),
         (
             "one of another split",

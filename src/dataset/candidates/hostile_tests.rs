@@ -20,12 +20,7 @@ fn other_files_are_named_for_what_they_are() {
         ("no caption", "x.json", b"{}", " holds no captions; was it written to its end?"),
         ("no result", "x.json", b"[]", " holds no captions; was it written to its end?"),
         ("only a header", "x.csv", b"image_id,caption\n", " holds no captions; was it written to its end?"),
-        (
-            "Parquet",
-            "x.json",
-            b"PAR1\x15\x04",
-            " is a Parquet file under another name; give it a name that ends in `.parquet`",
-        ),
+        ("Parquet", "x.json", b"PAR1\x15\x04", " is a Parquet file; it is read by its columns, not as text"),
         ("zip", "x.json", b"PK\x03\x04\x14", " is a zip archive; unpack it, and give the file with the captions"),
         ("gzip", "x.json.gz", b"\x1F\x8B\x08", " is packed with gzip; unpack it with `gunzip`"),
         ("pickle", "x.pkl", b"\x80\x04\x95", " is a Python pickle; write the captions with Python's `json.dump`"),

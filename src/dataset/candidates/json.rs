@@ -148,7 +148,8 @@ impl<'de> Visitor<'de> for Whole<'_> {
                 named = true;
                 set(&mut record, field, &mut map, source)?;
             } else if key == "annotations" {
-                listed = Some(map.next_value_seed(List(source))?);
+                // Every list counts: a second one is a way to hide repeated captions.
+                listed.get_or_insert_with(Vec::new).extend(map.next_value_seed(List(source))?);
             } else {
                 let (at, line) = (source.value(), source.line.get());
                 let value: Value = map.next_value()?;

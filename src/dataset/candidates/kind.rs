@@ -4,7 +4,7 @@ use super::CandidateError;
 
 /// (how it begins, what it is, the remedy)
 const MAGIC: &[(&[u8], &str, &str)] = &[
-    (b"PAR1", "a Parquet file under another name", "give it a name that ends in `.parquet`"),
+    (b"PAR1", "a Parquet file", "it is read by its columns, not as text"),
     (b"PK\x03\x04", "a zip archive", "unpack it, and give the file with the captions"),
     (b"\x1F\x8B", "packed with gzip", "unpack it with `gunzip`"),
     (b"\x28\xB5\x2F\xFD", "packed with zstd", "unpack it with `unzstd`"),

@@ -11,7 +11,7 @@
 //! | CSV, TSV | columns `image_id` and `caption` under a header |
 //!
 //! Instead of `image_id` a file may say any of [`KEY_NAMES`]; other keys and columns are passed over. Parquet is read by
-//! the table layer, which makes the same [`Entry`]s. [`assign`] then gives each image of a split its caption, or tells
+//! the import stage, which fills the same [`Record`]s. [`assign`] then gives each image of a split its caption, or tells
 //! everything that keeps it from doing so at once. Captions stay as they are, byte for byte; an empty one is a caption.
 
 mod assign;
@@ -37,7 +37,7 @@ mod value;
 pub use assign::{Assigned, Target, assign};
 pub use error::CandidateError;
 pub use key::{BadKey, ImageKey};
-pub use record::{CAPTION, KEY_NAMES};
+pub use record::{CAPTION, KEY_NAMES, Record};
 
 /// One caption, and the image it is said to be of.
 #[derive(Clone, Debug, PartialEq, Eq)]

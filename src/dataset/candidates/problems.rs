@@ -80,10 +80,10 @@ impl Problems {
         }
         match self.foreign.first_key_value() {
             Some((other, _)) if self.foreign.len() == 1 && matched == 0 => {
-                Some(format!("to score them as captions of split {0}, add `-p caption.split={0}`", other.name()))
+                Some(format!("to score them as captions of split {0}: `rsic score --split {0}`, or `-p caption.split={0}` for targets", other.name()))
             }
             None if count == 1 && self.missing.count > 0 && matched > 0 => {
-                Some("to score the captions that are there, add `--allow-missing`".to_owned())
+                Some("to score the captions that are there: `rsic score --allow-missing`, or `allow_missing = true` in pipeline.toml".to_owned())
             }
             _ => None,
         }

@@ -14,7 +14,7 @@ pub(super) const WANTED: &str = "`image_id`, `imgid`, `filename`, `file_name` or
 
 /// An entry in the making.
 #[derive(Default)]
-pub(super) struct Record {
+pub struct Record {
     id: Option<(&'static str, u32)>,
     name: Option<(&'static str, String)>,
     caption: Option<String>,
@@ -22,14 +22,14 @@ pub(super) struct Record {
 
 impl Record {
     /// The field's name as a constant, if it belongs to an entry.
-    pub(super) fn field(name: &str) -> Option<&'static str> {
+    pub fn field(name: &str) -> Option<&'static str> {
         KEY_NAMES.into_iter().chain([CAPTION]).find(|field| *field == name)
     }
 
     /// Sets what the image is called; fails if an earlier field calls it otherwise.
     ///
     /// An id and a name stand side by side: only the dataset can tell whether they mean the same image.
-    pub(super) fn set_key(&mut self, field: &'static str, key: ImageKey) -> Result<(), String> {
+    pub fn set_key(&mut self, field: &'static str, key: ImageKey) -> Result<(), String> {
         let disagree = |first: &str, was: &str, now: &str| {
             format!("`{first}` says image {was} and `{field}` says image {now}; they must agree")
         };
@@ -49,7 +49,7 @@ impl Record {
     }
 
     /// Sets the caption; fails if there is another one already.
-    pub(super) fn set_caption(&mut self, caption: String) -> Result<(), String> {
+    pub fn set_caption(&mut self, caption: String) -> Result<(), String> {
         if self.caption.as_ref().is_some_and(|was| *was != caption) {
             return Err(format!("`{CAPTION}` occurs twice with different texts; one caption per image is wanted"));
         }
@@ -58,7 +58,7 @@ impl Record {
     }
 
     /// The entry; fails if the image or the caption is missing.
-    pub(super) fn finish(self, line: usize) -> Result<Entry, String> {
+    pub fn finish(self, line: usize) -> Result<Entry, String> {
         let name = self.name.map(|(_, name)| ImageKey::Name(name));
         let (key, also) = match (self.id, name) {
             (Some((_, id)), name) => (ImageKey::Id(id), name),

@@ -74,7 +74,7 @@ mod tests {
         let ids = vec![1, 1, 1, 2, 3];
         let raws =
             vec!["many trees", "a plane is parked here", "a plane is parked there", "a lone lake", "two white ships"];
-        let train = references(ids, vec![0, 1, 2, 3, 4], raws).unwrap();
+        let train = references(ids, raws).unwrap();
         let chosen = consensus(&train, Language::En).unwrap();
         assert_eq!(chosen[&1], "a plane is parked here", "of two equals the first");
         assert_eq!(chosen[&2], "a lone lake");

@@ -109,7 +109,6 @@ mod tests {
         let plane = "a plane is parked at the airport .";
         let train = references(
             vec![1, 1, 2, 2, 3, 3, 4],
-            vec![0, 1, 2, 3, 4, 5, 6],
             vec![
                 plane,
                 "many trees",
@@ -126,7 +125,7 @@ mod tests {
 
     #[test]
     fn without_train_references_there_is_no_floor() {
-        let none = references(vec![], vec![], vec![]).unwrap();
+        let none = references(vec![], vec![]).unwrap();
         assert!(constant_caption(&none, Language::En).is_err());
     }
 }

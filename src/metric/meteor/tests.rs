@@ -26,6 +26,11 @@ fn small_table() -> Vec<u8> {
     .unwrap()
 }
 
+/// The small table, opened.
+pub(in crate::metric) fn small_tables() -> Tables {
+    Tables::new(small_table()).unwrap()
+}
+
 /// Counts as METEOR writes them, without the zeros behind the point.
 fn line(statistics: &Statistics) -> String {
     statistics.counts().map(|count| count.to_string()).join(" ")

@@ -14,12 +14,20 @@ pub(super) fn ends_name(c: char) -> bool {
     ends_address(c) || matches!(c, '<' | '>' | '@' | '\u{a0}')
 }
 
-/// `&amp;` and its like; `&nbsp;` leaves nothing.
+/// A bracket that was written out before, such as `-LRB-`; it stays as it is.
+pub(super) fn bracket(text: Text) -> Option<Found> {
+    const NAMES: [&str; 6] = ["-lrb-", "-rrb-", "-lsb-", "-rsb-", "-lcb-", "-rcb-"];
+    if NAMES.iter().any(|name| text.has(0, name)) { Found::plain(NAMES[0].len()) } else { None }
+}
+
+/// `&amp;` and its like; `&nbsp;` leaves nothing. Quotes must be named in lower case, others need not.
 pub(super) fn entity(text: Text) -> Option<Found> {
     const NAMED: [(&str, &str); 6] =
         [("&nbsp;", ""), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "''"), ("&apos;", "'")];
     if let Some((name, sign)) = NAMED.into_iter().find(|(name, _)| text.has(0, name)) {
-        return Found::of(Kind::Always(sign), name.len());
+        let as_written = name.chars().enumerate().all(|(k, c)| text.at(k) == Some(c));
+        let quote = sign.ends_with('\'');
+        return if quote && !as_written { Found::plain(name.len()) } else { Found::of(Kind::Always(sign), name.len()) };
     }
     let digits = if text.is(1, |c| c == '#') { text.run(2, |c| c.is_ascii_digit()) } else { 0 };
     if digits > 0 && text.is(2 + digits, |c| c == ';') { Found::plain(3 + digits) } else { None }

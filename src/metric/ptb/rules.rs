@@ -56,7 +56,7 @@ fn starting_with(first: char) -> &'static [Rule] {
         '"' | '`' | '‘' | '‛' | '“' | '”' | '‹' | '›' | '«' | '»' | '\u{91}' | '\u{93}' | '\u{94}' => {
             &[signs::quote]
         }
-        '-' => &[numbers::number, signs::dashes, signs::face],
+        '-' => &[markup::bracket, numbers::number, signs::dashes, signs::face],
         '+' => &[numbers::telephone, numbers::number],
         '(' => &[numbers::telephone],
         '…' | '\u{85}' => &[signs::dots],

@@ -67,6 +67,8 @@ fn words_of_known_captions() {
         ("(two) [three] {four}", "-lrb- two -rrb- -lsb- three -rsb- -lcb- four -rcb-"),
         ("a/b and/or 3/4 50% $5 £6 €7", "a/b and/or 3/4 50 % $ 5 # 6 $ 7"),
         ("wait... what?! -- yes – em — …", "wait what ?! yes em"),
+        ("a -LRB- b -RSB-x x-lrb-y -lrb--rrb- -lxb-", "a -lrb- b -rsb- x x-lrb-y -lrb- -rrb- lxb"),
+        ("&QUOT;a&quot; &Lt; &AMP; &APOS;s &apos;s", "&quot; a < & &apos;s 's"),
         ("1,234.56 12:30 5'10\" 45° ½", "1,234.56 12:30 5 10 45 ° 1/2"),
         ("call 555 123 4567 at 1 1/2", "call 555\u{a0}123\u{a0}4567 at 1\u{a0}1/2"),
         ("gonna cannot 'tis y'all rock'n'roll", "gon na can not 't is y' all rock 'n' roll"),

@@ -69,18 +69,18 @@ fn plain(c: char, out: &mut String) {
 /// The same, with straight apostrophes, and `&apos;` and `&amp;` as the signs they stand for.
 fn ending(text: &[char], out: &mut String) {
     const AMPERSAND: [char; 5] = ['&', 'a', 'm', 'p', ';'];
-    const APOSTROPHE: usize = 6;
+    const APOSTROPHE: [char; 6] = ['&', 'a', 'p', 'o', 's', ';'];
     let mut rest = text;
     while let Some(&c) = rest.first() {
         let len = match c {
             '&' if rest.starts_with(&AMPERSAND) => AMPERSAND.len(),
-            '&' if rest.get(APOSTROPHE - 1) == Some(&';') => APOSTROPHE,
+            '&' if rest.starts_with(&APOSTROPHE) => APOSTROPHE.len(),
             _ => 1,
         };
         match c {
             '’' | '\u{92}' => out.push('\''),
             '‘' | '‛' | '\u{91}' => out.push('`'),
-            '&' if len == APOSTROPHE => out.push('\''),
+            '&' if len == APOSTROPHE.len() => out.push('\''),
             _ => plain(c, out),
         }
         rest = &rest[len..];

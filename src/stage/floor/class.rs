@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use super::super::{Context, Inputs, Outcome};
-use super::{captions_table, of_split, train_images};
+use super::super::{Context, Inputs, Outcome, captions_table};
+use super::{of_split, train_images};
 use crate::language::Split;
 use crate::metric::floor::ClassCaptions;
 use crate::table;
@@ -39,8 +39,8 @@ impl ByClass {
         let mut outcome = Outcome::default();
         let without = captions.iter().filter(|(id, _)| class(id).is_none()).count();
         if without > 0 {
-            outcome.log.push(format!(
-                "{without} of {} images have no class: they share the most frequent caption of such train images",
+            outcome.warnings.push(format!(
+                "{without} of {} images have no class: all of them get the most frequent caption of such train images",
                 captions.len()
             ));
         }

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::super::{Context, Inputs, Outcome, score};
-use super::{captions_table, of_split, train_images};
+use super::super::{Context, Inputs, Outcome, captions_table, score};
+use super::{of_split, train_images};
 use crate::language::{Language, Split};
 use crate::metric::floor::constant_caption;
 

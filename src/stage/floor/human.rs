@@ -7,8 +7,8 @@ use anyhow::{Result, bail};
 use arrow::array::UInt32Array;
 use serde::{Deserialize, Serialize};
 
-use super::super::{Context, Inputs, Outcome};
-use super::{captions_table, of_split};
+use super::super::{Context, Inputs, Outcome, captions_table};
+use super::of_split;
 use crate::language::Split;
 use crate::table;
 

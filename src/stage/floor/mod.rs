@@ -6,10 +6,9 @@ mod human;
 mod knn;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use arrow::array::{Float64Array, RecordBatch, StringArray, UInt32Array};
+use arrow::array::RecordBatch;
 
 use crate::language::Split;
 use crate::table;
@@ -32,19 +31,6 @@ fn of_split(images: &RecordBatch, split: Split) -> Result<Vec<u32>> {
         bail!("the {} split has no images", split.name());
     }
     Ok(ids)
-}
-
-/// The `captions` table of captions that no language model wrote.
-pub(super) fn captions_table(captions: &[(u32, String)]) -> Result<RecordBatch> {
-    table::make(
-        table::captions(),
-        vec![
-            Arc::new(UInt32Array::from_iter_values(captions.iter().map(|(id, _)| *id))),
-            Arc::new(StringArray::from_iter_values(captions.iter().map(|(_, caption)| caption))),
-            table::u32_list_array(&vec![Vec::new(); captions.len()]),
-            Arc::new(Float64Array::new_null(captions.len())),
-        ],
-    )
 }
 
 /// The train images.

@@ -1,25 +1,18 @@
-//! The workspace of files that belong to none: what `score --annotations FILE` and `lint FILE` build stays in the user's
+//! Files that belong to no workspace: what `score --annotations FILE` and `lint FILE` build stays in the user's
 //! cache folder, so that it is not computed twice.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use super::Global;
-use crate::language::{Language, Split};
+use crate::digest::Digest;
+use crate::language::Language;
 use crate::pipeline::Config;
 use crate::pipeline::config::DatasetConfig;
-
-/// Parses a language as clap wants it.
-pub fn language(text: &str) -> Result<Language, String> {
-    [Language::En, Language::Zh].into_iter().find(|known| known.code() == text).ok_or_else(|| "en or zh".to_owned())
-}
-
-/// Parses a split as clap wants it.
-pub fn split(text: &str) -> Result<Split, String> {
-    Split::ALL.into_iter().find(|known| known.name() == text).ok_or_else(|| "train, val or test".to_owned())
-}
+use crate::pipeline::resources::user_folder;
+use crate::pipeline::target::UsageError;
 
 /// A name for what a file holds, made of what names may hold.
 pub fn name_of(file: &Path) -> String {
@@ -39,10 +32,13 @@ pub fn workspace(
     let absolute = |path: &Path| std::path::absolute(path).with_context(|| format!("cannot name {}", path.display()));
     let annotations = absolute(annotations)?;
     if !annotations.is_file() {
-        bail!("{} is not a file", annotations.display());
+        let text = format!("{} is not a file", annotations.display());
+        return Err(UsageError { text, hint: "name an annotation file".to_owned() }.into());
     }
     let images = absolute(images.or(annotations.parent()).unwrap_or(&annotations))?;
-    let name = name_of(&annotations);
+    // Files of equal names must not take each other's place.
+    let path = Digest::of(annotations.as_os_str().as_encoded_bytes()).short();
+    let name = format!("{}_{}", name_of(&annotations), &path[..8]);
     let text = "[datasets]\n[models]\nclip = \"scratch\"\ngpt2 = { en = \"scratch\", zh = \"scratch\" }\n[mappers]\n";
     let mut config = Config::parse(text, &global.parameters)?;
     let dataset = DatasetConfig { annotations, images, language, images_of: None };
@@ -52,9 +48,7 @@ pub fn workspace(
 
 /// `$XDG_CACHE_HOME/rsic`, by default `~/.cache/rsic`.
 fn folder() -> Result<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let cache = cache.or_else(|| Some(std::env::home_dir()?.join(".cache")));
-    Ok(cache.context("there is no home folder; set XDG_CACHE_HOME")?.join("rsic"))
+    Ok(user_folder("XDG_CACHE_HOME", ".cache").context("there is no home folder; set XDG_CACHE_HOME")?.join("rsic"))
 }
 
 #[cfg(test)]
