@@ -116,7 +116,7 @@ const ROWS: &[Row] = &[
         code: 1,
         words: &[
             "openai/clip-vit-base-patch32 is not in the Hugging Face cache",
-            "hint: fetch it with `hf download openai/clip-vit-base-patch32`",
+            "hint: fetch it with `rsic fetch openai/clip-vit-base-patch32`",
         ],
     },
     Row {

@@ -11,7 +11,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("table", &["digest"], &["polars", "candle_core"]),
     ("cache", &["digest", "progress"], &["polars", "candle_core", "arrow", "parquet"]),
     ("dataset", &["digest", "language"], &["polars", "candle_core", "arrow"]),
-    ("fetch", &["digest"], &["polars", "candle_core", "arrow"]),
+    ("fetch", &["digest", "progress"], &["polars", "candle_core", "arrow"]),
     ("picture", &["digest"], &["polars", "candle_core", "arrow"]),
     ("metric", &["language"], &["candle_core", "arrow", "parquet"]),
     ("model", &["language", "progress", "picture", "digest"], &["polars", "arrow", "parquet"]),
@@ -24,7 +24,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     (
         "pipeline",
         // `model` for the settings of scratch models that pipeline.toml holds.
-        &["digest", "language", "progress", "table", "cache", "stage", "model"],
+        &["digest", "fetch", "language", "progress", "table", "cache", "stage", "model"],
         &["polars", "candle_core", "clap", "indicatif"],
     ),
     (

@@ -4,6 +4,7 @@
 
 mod cli;
 mod errors;
+mod fetch;
 mod interop;
 mod layers;
 mod repeat;

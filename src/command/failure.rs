@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::cache::CacheError;
 use crate::dataset::candidates::CandidateError;
 use crate::fetch::FetchError;
+use crate::fetch::hub::HubError;
 use crate::pipeline::ConfigError;
 use crate::pipeline::models::NoModel;
 use crate::pipeline::source::Blocked;
@@ -46,6 +47,8 @@ pub fn hint(error: &anyhow::Error) -> Option<String> {
             captions.hint()
         } else if let Some(fetch) = cause.downcast_ref::<FetchError>() {
             fetch.hint()
+        } else if let Some(hub) = cause.downcast_ref::<HubError>() {
+            hub.hint()
         } else {
             cause.downcast_ref::<CacheError>().and_then(CacheError::hint)
         }
@@ -63,6 +66,12 @@ pub fn code(error: &anyhow::Error) -> u8 {
         }
         if let Some(FetchError::Io { .. }) = cause.downcast_ref() {
             return IO;
+        }
+        match cause.downcast_ref::<HubError>() {
+            Some(HubError::Io { .. }) => return IO,
+            Some(HubError::Interrupted(_)) => return INTERRUPTED,
+            Some(HubError::BadId { .. } | HubError::BadRevision { .. }) => return USAGE,
+            _ => {}
         }
         match cause.downcast_ref::<CacheError>() {
             Some(CacheError::LockTimeout { .. }) => return LOCKED,

@@ -120,7 +120,7 @@ impl Cli {
             Command::Show(command) => command.run(&self.global, ui),
             Command::Log(command) => command.run(&self.global, ui),
             Command::Clean(command) => command.run(&self.global, ui),
-            Command::Fetch(command) => command.run(ui),
+            Command::Fetch(command) => command.run(&self.global, ui),
             Command::Bench(command) => command.run(&self.global, ui),
             Command::Demo(command) => command.run(&self.global, ui),
             Command::Completions(command) => command.run(ui),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::resources;
+use crate::fetch::hub::cache_folder;
 
 /// The source that means: train a small one from the data at hand.
 pub const SCRATCH: &str = "scratch";
@@ -120,6 +121,16 @@ fn keep_one_form_of_weights(folder: &Path, files: &mut BTreeMap<String, PathBuf>
     }
 }
 
+/// Whether a source is a hub id.
+pub fn is_on_hub(source: &str) -> bool {
+    source != SCRATCH && !is_folder(source)
+}
+
+/// Hub id and revision of a source, `ORG/NAME@REVISION`; the revision is `main` where none is named.
+pub fn id_and_revision(source: &str) -> (&str, &str) {
+    source.split_once('@').unwrap_or((source, "main"))
+}
+
 fn is_folder(source: &str) -> bool {
     source.starts_with('.') || source.starts_with('/') || source.starts_with('~')
 }
@@ -135,20 +146,9 @@ fn folder(source: &str, root: &Path) -> Result<PathBuf, NoModel> {
     })
 }
 
-/// The Hugging Face cache of the user: `HF_HUB_CACHE`, else `HF_HOME/hub`, else `~/.cache/huggingface/hub`.
-fn hub_cache() -> PathBuf {
-    if let Some(path) = std::env::var_os("HF_HUB_CACHE") {
-        return path.into();
-    }
-    if let Some(path) = std::env::var_os("HF_HOME") {
-        return PathBuf::from(path).join("hub");
-    }
-    resources::user_folder("XDG_CACHE_HOME", ".cache").unwrap_or_default().join("huggingface/hub")
-}
-
 fn in_hub_cache(source: &str) -> Result<PathBuf, NoModel> {
-    let (id, revision) = source.split_once('@').unwrap_or((source, "main"));
-    let cache = hub_cache();
+    let (id, revision) = id_and_revision(source);
+    let cache = cache_folder(&|name| std::env::var_os(name));
     let repo = cache.join(format!("models--{}", id.replace('/', "--")));
     // A revision is a branch, a tag or `refs/pr/N` (a file that holds the commit), or the commit itself.
     let read = |name: &str| std::fs::read_to_string(repo.join("refs").join(name));
@@ -159,11 +159,10 @@ fn in_hub_cache(source: &str) -> Result<PathBuf, NoModel> {
     if snapshot.is_dir() {
         return Ok(snapshot);
     }
-    let at = if revision == "main" { String::new() } else { format!(" --revision {revision}") };
     Err(NoModel {
         why: format!("model {source} is not in the Hugging Face cache {}", cache.display()),
         hint: format!(
-            "fetch it with `hf download {id}{at}`, or train small models from the data: \
+            "fetch it with `rsic fetch {source}`, or train small models from the data: \
              `-p models.clip=scratch -p models.gpt2.en=scratch -p models.gpt2.zh=scratch`"
         ),
     })
