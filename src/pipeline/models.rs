@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::resources;
-use crate::fetch::hub::cache_folder;
+use crate::fetch::hub::{CONFIG, PREPROCESSOR, TOKENIZER, cache_folder};
 
 /// The source that means: train a small one from the data at hand.
 pub const SCRATCH: &str = "scratch";
@@ -20,29 +20,17 @@ pub enum Role {
     LanguageModel,
 }
 
-const CONFIG: &[&str] = &["config.json"];
 const WEIGHTS: &[&str] = &["model.safetensors", "pytorch_model.bin"];
 /// Lists of weights in several files, in the order of [`WEIGHTS`].
 const SHARDS: &[&str] = &["model.safetensors.index.json", "pytorch_model.bin.index.json"];
-const PREPROCESSOR: &[&str] = &["preprocessor_config.json"];
-const TOKENIZER: &[&str] = &[
-    "tokenizer.json",
-    "vocab.json",
-    "merges.txt",
-    "encoder.json",
-    "vocab.bpe",
-    "vocab.txt",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-];
 
 impl Role {
     /// Whether a file of the model is read in this role.
     pub fn reads(self, file: &str) -> bool {
         let groups: &[&[&str]] = match self {
-            Self::ImageEncoder => &[CONFIG, WEIGHTS, PREPROCESSOR],
-            Self::Tokenizer => &[CONFIG, TOKENIZER],
-            Self::LanguageModel => &[CONFIG, WEIGHTS, TOKENIZER],
+            Self::ImageEncoder => &[&[CONFIG], WEIGHTS, &[PREPROCESSOR]],
+            Self::Tokenizer => &[&[CONFIG], TOKENIZER],
+            Self::LanguageModel => &[&[CONFIG], WEIGHTS, TOKENIZER],
         };
         groups.iter().any(|group| group.contains(&file))
     }
@@ -75,7 +63,7 @@ pub struct NoModel {
 pub fn find(source: &str, root: &Path, role: Role) -> Result<ModelFiles, NoModel> {
     let folder = if is_folder(source) { folder(source, root)? } else { in_hub_cache(source)? };
     let mut files = BTreeMap::new();
-    for name in [CONFIG, WEIGHTS, PREPROCESSOR, TOKENIZER].concat() {
+    for name in [&[CONFIG], WEIGHTS, &[PREPROCESSOR], TOKENIZER].concat() {
         let path = folder.join(name);
         if role.reads(name) && path.is_file() {
             files.insert(name.to_owned(), path);
@@ -88,7 +76,7 @@ pub fn find(source: &str, root: &Path, role: Role) -> Result<ModelFiles, NoModel
         why: format!("model {source}: {} has no {what}", folder.display()),
         hint: "the folder must be in Hugging Face layout: config.json, model.safetensors, tokenizer files".to_owned(),
     };
-    if !files.contains_key(CONFIG[0]) {
+    if !files.contains_key(CONFIG) {
         return Err(lacks("config.json"));
     }
     if role.needs_weights() && !WEIGHTS.iter().chain(SHARDS).any(|name| files.contains_key(*name)) {

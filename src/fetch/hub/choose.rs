@@ -14,12 +14,15 @@ pub enum Files<'a> {
     Named(&'a [&'a str]),
 }
 
-const CONFIG: &str = "config.json";
+/// What every model has.
+pub const CONFIG: &str = "config.json";
 /// Weights, best first: whole before in shards, safetensors before PyTorch's. A list of shards ends in `.index.json`.
 const WEIGHTS: [&str; 4] =
     ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
-const BESIDE: [&str; 9] = [
-    "preprocessor_config.json",
+/// How pictures are prepared for an image encoder.
+pub const PREPROCESSOR: &str = "preprocessor_config.json";
+/// What tokenizers of all kinds are read from.
+pub const TOKENIZER: &[&str] = &[
     "tokenizer.json",
     "vocab.json",
     "merges.txt",
@@ -51,7 +54,8 @@ impl Files<'_> {
             return Err(lacks(CONFIG));
         }
         let mut chosen = vec![CONFIG];
-        chosen.extend(BESIDE.into_iter().filter(|name| has(name)));
+        let beside = std::iter::once(PREPROCESSOR).chain(TOKENIZER.iter().copied());
+        chosen.extend(beside.filter(|name| has(name)));
         if self == Self::Model {
             let weights = WEIGHTS.into_iter().find(|name| has(name));
             chosen.push(weights.ok_or_else(|| lacks("model.safetensors or pytorch_model.bin"))?);

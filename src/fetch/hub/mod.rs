@@ -37,7 +37,7 @@ use std::fs;
 use std::path::PathBuf;
 
 pub use check::Proof;
-pub use choose::Files;
+pub use choose::{CONFIG, Files, PREPROCESSOR, TOKENIZER};
 pub use error::HubError;
 pub use settings::{Settings, Token, cache_folder};
 

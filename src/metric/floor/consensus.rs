@@ -13,7 +13,7 @@ use crate::language::Language;
 
 /// Of every image's captions the one with the highest CIDEr-D against the others; of equals, the first.
 ///
-/// - `train`: references as [`score`](super::super::score()) reads them; document frequencies are those of these images.
+/// - `train`: references as [`score`](crate::metric::score()) reads them; document frequencies are those of these images.
 ///
 /// Source: Devlin et al., "Exploring Nearest Neighbor Approaches for Image Captioning", 2015.
 pub fn consensus(train: &DataFrame, language: Language) -> Result<BTreeMap<u32, String>> {

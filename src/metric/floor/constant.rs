@@ -19,7 +19,7 @@ const SAMPLE: usize = 250;
 
 /// The train caption that fits the train images best as the caption of every image.
 ///
-/// - `train`: references as [`score`](super::score()) reads them.
+/// - `train`: references as [`score`](crate::metric::score()) reads them.
 ///
 /// The choice sees train references only: captions nearest to the mean of all references (as weighted bags of
 /// n-grams) and the most frequent ones are compared by mean CIDEr-D on an even sample of the train images; of

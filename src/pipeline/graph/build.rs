@@ -1,23 +1,13 @@
-//! All instances that a configuration defines, with what each reads.
-//!
-//! ```text
-//! annotations/ucm --> tokenize/ucm ------------\
-//!     \--> ingest/ucm --> embed/ucm ------------> train/ucm_amht --> caption/ucm_amht --> score/ucm_amht
-//!      \         \------> pretrain/ucm_clip, pretrain/ucm_gpt2   (only where a model's source is `scratch`)
-//!       \--> caption/ucm_{constant,class,knn,human,human_distinct,<captions>} --> score/...
-//! ```
-//!
-//! Scores read `annotations`, never images: captions made elsewhere can be scored where there are no images.
+//! Settings -> graph: which stage every instance is, and what it reads.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::config::{Config, DatasetConfig};
-use super::models::{self, ModelFiles};
-use super::resources;
+use super::{Floor, From, Graph, Input, NodeId};
 use crate::language::Language;
+use crate::pipeline::config::{Config, DatasetConfig};
+use crate::pipeline::{models, resources};
+use crate::stage::Stage;
 use crate::stage::annotations::ReadAnnotations;
 use crate::stage::caption::Caption;
 use crate::stage::floor::{ByClass, Constant, Human, Nearest};
@@ -30,192 +20,23 @@ use crate::stage::spice::Spice;
 use crate::stage::summary::{self, Summary};
 use crate::stage::tokenize::Tokenize;
 use crate::stage::train::{Train, Training};
-use crate::stage::{Kind, Stage};
 
-/// The captions that every dataset has without a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Floor {
-    /// The one train caption that fits best.
-    Constant,
-    /// The most frequent train caption of the image's class.
-    Class,
-    /// The consensus caption of the nearest train image.
-    Knn,
-    /// One human caption against the others.
-    Human,
-    /// The same, copies of a caption counting once.
-    HumanDistinct,
-}
-
-impl Floor {
-    /// All floors and ceilings.
-    pub const ALL: [Self; 5] = [Self::Constant, Self::Class, Self::Knn, Self::Human, Self::HumanDistinct];
-
-    /// The name of the model, as in `score/ucm_knn`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Constant => "constant",
-            Self::Class => "class",
-            Self::Knn => "knn",
-            Self::Human => "human",
-            Self::HumanDistinct => "human_distinct",
-        }
-    }
-}
-
-/// The place of a node in [`Graph::nodes`].
-pub type NodeId = usize;
-
-/// An instance of a stage kind, such as `score/ucm_amht`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Instance {
-    /// The stage kind.
-    pub kind: Kind,
-    /// The name within the kind.
-    pub name: String,
-}
-
-impl fmt::Display for Instance {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.kind, self.name)
-    }
-}
-
-/// A stage, its name and what it reads.
-#[derive(Clone, Debug)]
-pub struct Node {
-    /// The name.
-    pub instance: Instance,
-    /// The work.
-    pub stage: Stage,
-    /// The version of the stage's code, as it goes into the key.
-    pub version: u32,
-    /// The declared inputs.
-    pub inputs: Vec<Input>,
-}
-
-/// One declared input.
-#[derive(Clone, Debug)]
-pub struct Input {
-    /// The name by which the stage asks for it.
-    pub name: Cow<'static, str>,
-    /// Where it comes from.
-    pub from: From,
-}
-
-/// Where an input comes from.
-#[derive(Clone, Debug)]
-pub enum From {
-    /// Columns of a table of another node (all that the stage reads), or a whole file where `columns` is empty.
-    Output {
-        /// The node that makes it.
-        node: NodeId,
-        /// The output's name.
-        output: &'static str,
-        /// The columns read.
-        columns: &'static [&'static str],
-    },
-    /// A source file; its content is in the key.
-    File(PathBuf),
-    /// A folder of source files; names and contents are in the key.
-    Folder(PathBuf),
-    /// A folder whose files are already in the key through digests in a table.
-    Located(PathBuf),
-    /// The model that a `pretrain` node makes.
-    Scratch {
-        /// The node.
-        node: NodeId,
-        /// Which of its files are read.
-        role: models::Role,
-    },
-    /// A model's files on disk; their contents are in the key.
-    Model {
-        /// The files, or why there are none.
-        files: Result<ModelFiles, models::NoModel>,
-        /// Which of its files are read.
-        role: models::Role,
-    },
-}
-
-impl Node {
-    /// The nodes whose outputs this one reads.
-    pub fn upstream(&self) -> Vec<NodeId> {
-        let mut nodes: Vec<NodeId> = self
-            .inputs
-            .iter()
-            .filter_map(|input| match &input.from {
-                From::Output { node, .. } | From::Scratch { node, .. } => Some(*node),
-                _ => None,
-            })
-            .collect();
-        nodes.sort_unstable();
-        nodes.dedup();
-        nodes
-    }
-}
-
-/// All nodes; what a node reads stands before it.
-#[derive(Clone, Debug, Default)]
-pub struct Graph {
-    /// The nodes, in an order in which they could be built one by one.
-    pub nodes: Vec<Node>,
-    by_name: BTreeMap<String, NodeId>,
-}
-
-impl Graph {
-    /// Makes every instance that the configuration defines; relative paths are below `root`.
-    pub fn new(config: &Config, root: &Path) -> Self {
-        let mut builder = Builder { config, root, graph: Self::default(), meteor: None };
-        builder.meteor = resources::meteor(&config.score.meteor, root).map(|files| {
-            let inputs = vec![file("jar", files.jar), file("paraphrases", files.paraphrases)];
-            builder.graph.add("meteor", Stage::MeteorTables(MeteorTables {}), inputs)
-        });
-        // Datasets that own their images come first: others read their embeddings.
-        for owns in [true, false] {
-            for (name, dataset) in &config.datasets {
-                if dataset.images_of.is_none() == owns {
-                    builder.dataset(name, dataset);
-                }
+/// Every instance that the configuration defines; relative paths are below `root`.
+pub(super) fn graph(config: &Config, root: &Path) -> Graph {
+    let mut builder = Builder { config, root, graph: Graph::default(), meteor: None };
+    builder.meteor = resources::meteor(&config.score.meteor, root).map(|files| {
+        let inputs = vec![file("jar", files.jar), file("paraphrases", files.paraphrases)];
+        builder.graph.add("meteor", Stage::MeteorTables(MeteorTables {}), inputs)
+    });
+    // Datasets that own their images come first: others read their embeddings.
+    for owns in [true, false] {
+        for (name, dataset) in &config.datasets {
+            if dataset.images_of.is_none() == owns {
+                builder.dataset(name, dataset);
             }
         }
-        builder.graph
     }
-
-    /// The node with this full name, such as `score/ucm_amht`.
-    pub fn find(&self, name: &str) -> Option<NodeId> {
-        self.by_name.get(name).copied()
-    }
-
-    /// All full names, sorted.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.by_name.keys().map(String::as_str)
-    }
-
-    /// The full name of a node.
-    pub fn name(&self, node: NodeId) -> String {
-        self.nodes[node].instance.to_string()
-    }
-
-    /// `targets` and everything that they read, in build order.
-    pub fn closure(&self, targets: &[NodeId]) -> Vec<NodeId> {
-        let mut wanted = vec![false; self.nodes.len()];
-        let mut stack = targets.to_vec();
-        while let Some(node) = stack.pop() {
-            if !std::mem::replace(&mut wanted[node], true) {
-                stack.extend(self.nodes[node].upstream());
-            }
-        }
-        (0..self.nodes.len()).filter(|&node| wanted[node]).collect()
-    }
-
-    fn add(&mut self, name: &str, stage: Stage, inputs: Vec<Input>) -> NodeId {
-        let instance = Instance { kind: stage.kind(), name: name.to_owned() };
-        let id = self.nodes.len();
-        self.by_name.insert(instance.to_string(), id);
-        let version = stage.version();
-        self.nodes.push(Node { instance, stage, version, inputs });
-        id
-    }
+    builder.graph
 }
 
 struct Builder<'a> {
