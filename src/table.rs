@@ -136,6 +136,17 @@ pub fn history() -> SchemaRef {
     ])
 }
 
+/// `train` of a checkpoint that another program wrote: one row per tensor of its file.
+pub fn tensors() -> SchemaRef {
+    schema(&[
+        ("name", DataType::Utf8, false),
+        ("part", DataType::Utf8, false),
+        ("dtype", DataType::Utf8, false),
+        ("shape", list_of(DataType::UInt32), false),
+        ("elements", DataType::UInt64, false),
+    ])
+}
+
 /// `caption`: one row per image of the captioned split; `tokens` are the generated ids, stop token included.
 ///
 /// `log_prob` is null for captions that no language model of ours wrote.

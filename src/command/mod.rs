@@ -7,8 +7,10 @@ pub mod compare;
 pub mod completions;
 pub mod dag;
 pub mod demo;
+pub mod export;
 pub mod failure;
 pub mod fetch;
+pub mod import;
 pub mod lint;
 pub mod log;
 pub mod loose;
@@ -82,6 +84,8 @@ enum Command {
     Log(log::Log),
     Clean(clean::Clean),
     Fetch(fetch::Fetch),
+    Import(import::Import),
+    Export(export::Export),
     Bench(bench::Bench),
     Demo(demo::Demo),
     Completions(completions::Completions),
@@ -121,6 +125,8 @@ impl Cli {
             Command::Log(command) => command.run(&self.global, ui),
             Command::Clean(command) => command.run(&self.global, ui),
             Command::Fetch(command) => command.run(&self.global, ui),
+            Command::Import(command) => command.run(&self.global, ui),
+            Command::Export(command) => command.run(&self.global, ui),
             Command::Bench(command) => command.run(&self.global, ui),
             Command::Demo(command) => command.run(&self.global, ui),
             Command::Completions(command) => command.run(ui),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::graph::Floor;
+use super::models::SCRATCH;
 use crate::language::Language;
 use crate::model::scratch::{ScratchClipConfig, ScratchGpt2Config};
 use crate::stage::caption::Decoding;
@@ -38,6 +39,9 @@ pub struct Config {
     /// Captions that other programs made, by the name of their model.
     #[serde(default)]
     pub captions: BTreeMap<String, CaptionsConfig>,
+    /// Mappers that other programs trained, by instance, such as `ucm_clipcap`.
+    #[serde(default)]
+    pub checkpoints: BTreeMap<String, CheckpointConfig>,
     /// How captions are scored.
     #[serde(default)]
     pub score: ScoreConfig,
@@ -81,6 +85,32 @@ pub struct CaptionsConfig {
     /// Leave images without a caption out instead of refusing the file.
     #[serde(default)]
     pub allow_missing: bool,
+}
+
+/// `[checkpoints.DATASET_MODEL]`: a mapper trained elsewhere, captioned and scored as `score/DATASET_MODEL`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointConfig {
+    /// The file, relative to the workspace.
+    pub file: PathBuf,
+    /// Attention heads of a transformer mapper, which its weights do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heads: Option<usize>,
+    /// Whether the mapper was trained on image vectors of length 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalize: Option<bool>,
+    /// Whether the file holds the language model's weights too; its configuration and vocabulary are still those of `gpt2`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub with_gpt2: bool,
+    /// Another image encoder than `models.clip`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip: Option<String>,
+    /// Another language model than `models.gpt2` of the dataset's language.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpt2: Option<String>,
+    /// Texts that end a caption, besides those of `caption.decoding`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stop_texts: Vec<String>,
 }
 
 /// `[score]`: how intervals are made, and where METEOR and SPICE are.
@@ -294,6 +324,12 @@ impl Config {
                 );
             }
         }
+        for (name, checkpoint) in &self.checkpoints {
+            let key = format!("checkpoints.{name}");
+            if let Err((message, hint)) = self.check_checkpoint(name, checkpoint) {
+                return wrong(&key, message, Some(hint));
+            }
+        }
         if let Err(message) = self.train.check() {
             return wrong("train", message, None);
         }
@@ -321,6 +357,35 @@ impl Config {
         Ok(())
     }
 
+    fn check_checkpoint(&self, name: &str, checkpoint: &CheckpointConfig) -> Result<(), (String, String)> {
+        let Some((_, model)) = self.dataset_of(name) else {
+            let datasets: Vec<&str> = self.datasets.keys().map(String::as_str).collect();
+            let hint = format!("there are the datasets {}", datasets.join(", "));
+            return Err((format!("checkpoint `{name}` is not named DATASET_MODEL, such as `ucm_clipcap`"), hint));
+        };
+        if !is_name(model) || model.ends_with("_gpt") || is_floor(model) {
+            let message = format!("checkpoint `{name}`: `{model}` cannot be the name of a model");
+            return Err((message, "a-z, 0-9, `-` and `_`, not ending in `_gpt`, and not that of a floor".to_owned()));
+        }
+        if checkpoint.heads == Some(0) {
+            return Err((format!("checkpoint `{name}`: `heads` must be at least 1"), "ClipCap's have 8".to_owned()));
+        }
+        if checkpoint.gpt2.as_deref() == Some(SCRATCH) || checkpoint.clip.as_deref() == Some(SCRATCH) {
+            let message = format!("checkpoint `{name}`: \"scratch\" is a setting of [models] alone");
+            return Err((message, "name a folder or a hub id".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Dataset and model of an instance `DATASET_MODEL`; of several datasets that fit, the one with the longest name.
+    pub fn dataset_of<'a>(&self, instance: &'a str) -> Option<(&'a str, &'a str)> {
+        let split = |dataset: &String| {
+            let model = instance.strip_prefix(dataset.as_str())?.strip_prefix('_')?;
+            Some((&instance[..dataset.len()], model))
+        };
+        self.datasets.keys().filter_map(split).max_by_key(|(dataset, _)| dataset.len())
+    }
+
     /// The names of what captions a dataset (floors, captions made elsewhere, and mappers with all their runs), each with
     /// the key that defines it.
     pub fn models(&self, dataset: &str) -> Vec<(String, String)> {
@@ -328,6 +393,9 @@ impl Config {
             Floor::ALL.iter().map(|floor| (floor.name().to_owned(), "datasets".to_owned())).collect();
         let files = self.captions.iter().filter(|(_, captions)| captions.files.contains_key(dataset));
         models.extend(files.map(|(name, _)| (name.clone(), format!("captions.{name}"))));
+        let own = |name: &&String| self.dataset_of(name).is_some_and(|(owner, _)| owner == dataset);
+        let checkpoints = self.checkpoints.keys().filter(own);
+        models.extend(checkpoints.map(|name| (name[dataset.len() + 1..].to_owned(), format!("checkpoints.{name}"))));
         for mapper in self.mappers.keys() {
             for model in [mapper.clone(), format!("{mapper}_gpt")] {
                 if self.train.seeds.len() > 1 {

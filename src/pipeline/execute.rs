@@ -7,24 +7,15 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::json;
 
 use super::graph::{From, NodeId};
-use super::plan::{Planner, scratch_files, view_path};
+use super::inputs::{self, LostObject};
+use super::plan::{Planner, view_path};
 use super::run::{Ending, Reporter};
 use super::{Node, Workspace};
 use crate::cache::{self, Event, Exposed, Ingredients, Object, Output, Patience, Reason, Record, RunLog, View};
 use crate::digest::Digest;
 use crate::progress::{Interrupted, Progress};
-use crate::stage::{Content, Context, Inputs, Loaded, Made, Outcome};
+use crate::stage::{Content, Context, Made, Outcome};
 use crate::table;
-
-/// An object that was there when the build began turned out to be damaged or gone.
-#[derive(Debug, thiserror::Error)]
-#[error("output `{output}` of {instance} is damaged or gone")]
-pub(super) struct LostObject {
-    /// Whose output it is.
-    pub(super) instance: String,
-    /// The output.
-    pub(super) output: String,
-}
 
 /// One node that is about to be decided.
 pub(super) struct Execution<'a> {
@@ -139,7 +130,7 @@ impl Execution<'_> {
             partial.remove()?;
         }
         let mut slot = partial.slot("checkpoint");
-        let inputs = self.inputs()?;
+        let inputs = inputs::all(self.workspace, self.node, self.upstream)?;
         let mut context = Context {
             progress,
             checkpoint: &mut slot,
@@ -167,45 +158,6 @@ impl Execution<'_> {
             Some(lost) => LostObject { instance: lost.instance.clone(), output: lost.output.clone() }.into(),
             None => error,
         }
-    }
-
-    fn inputs(&self) -> Result<Inputs> {
-        let mut inputs = Inputs::default();
-        for input in &self.spec().inputs {
-            let loaded = match &input.from {
-                From::Output { node, output, .. } => self.object(*node, self.output(*node, output)?),
-                From::File(path) => Loaded::File(path.clone()),
-                From::Folder(path) | From::Located(path) => Loaded::Folder(path.clone()),
-                From::Scratch { node, role } => {
-                    let record = &self.upstream[node];
-                    let files = scratch_files(record, *role);
-                    let files = files.map(|output| (output.name.clone(), self.object(*node, output))).collect();
-                    Loaded::Model { name: self.workspace.graph.name(*node), files }
-                }
-                From::Model { files, .. } => {
-                    let found = files.as_ref().map_err(|error| anyhow!(error.clone()))?;
-                    let files = found.files.iter().map(|(name, path)| (name.clone(), Loaded::File(path.clone())));
-                    Loaded::Model { name: found.name.clone(), files: files.collect() }
-                }
-            };
-            inputs.0.insert(input.name.clone().into_owned(), loaded);
-        }
-        Ok(inputs)
-    }
-
-    fn output(&self, node: NodeId, name: &str) -> Result<&Output> {
-        self.upstream[&node]
-            .output(name)
-            .ok_or_else(|| anyhow!("{} has no output `{name}`", self.workspace.graph.name(node)))
-    }
-
-    fn object(&self, node: NodeId, output: &Output) -> Loaded {
-        let (cache, object) = (self.workspace.cache.clone(), output.stored());
-        let (instance, output) = (self.workspace.graph.name(node), output.name.clone());
-        Loaded::Object(Box::new(move || {
-            let lost = || LostObject { instance: instance.clone(), output: output.clone() };
-            cache.get(&object)?.ok_or_else(|| lost().into())
-        }))
     }
 
     /// Sources whose content went into the key must still have it; else the result belongs to no known input.

@@ -4,6 +4,7 @@
 pub mod config;
 mod execute;
 pub mod graph;
+pub mod inputs;
 pub mod models;
 pub mod plan;
 pub mod resources;

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 
 use super::Workspace;
-use super::execute::{Execution, LostObject};
+use super::execute::Execution;
 use super::graph::NodeId;
+use super::inputs::LostObject;
 use super::plan::Planner;
 use super::source::Blocked;
 use crate::cache::{Reason, Record, RunLog};

@@ -94,7 +94,7 @@ impl Caption {
             let row = rows[id] as usize;
             vectors.extend_from_slice(&values[row * dim..(row + 1) * dim]);
         }
-        let captioner = Captioner::load(&inputs.bytes("weights")?, &inputs.bundle("gpt2")?, self.language)?;
+        let captioner = Captioner::load(&inputs.content("weights")?, &inputs.bundle("gpt2")?, self.language)?;
         context.progress.begin("captions", ids.len() as u64, "images");
         let made = captioner.caption(&vectors, dim, &self.config(), BATCH, context.progress)?;
         let mut outcome = Outcome::default();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use arrow::array::RecordBatch;
 
-use crate::model::Bundle;
+use crate::model::{Bundle, Content};
 
 /// One input, with the means to load it.
 pub enum Loaded {
@@ -32,6 +32,14 @@ impl Loaded {
             Self::File(path) => std::fs::read(path).with_context(|| format!("cannot read {}", path.display())),
             Self::Folder(path) => bail!("{} is a folder", path.display()),
             Self::Model { name, .. } => bail!("{name} is a model, not a file"),
+        }
+    }
+
+    /// Sources stay on disk until they are read, and are looked at again after the stage; outputs of others are verified now.
+    fn content(&self) -> Result<Content> {
+        match self {
+            Self::File(path) => Ok(Content::File(path.clone())),
+            other => Ok(other.bytes()?.into()),
         }
     }
 }
@@ -69,12 +77,17 @@ impl Inputs {
         }
     }
 
+    /// A file input that need not be read as a whole.
+    pub fn content(&self, name: &str) -> Result<Content> {
+        self.get(name)?.content()
+    }
+
     /// The files of a model input.
     pub fn bundle(&self, name: &str) -> Result<Bundle> {
         let Loaded::Model { name: model, files } = self.get(name)? else { bail!("input `{name}` is not a model") };
         let mut bundle = Bundle { name: model.clone(), ..Bundle::default() };
         for (file, loaded) in files {
-            bundle.files.insert(file.clone(), loaded.bytes()?);
+            bundle.files.insert(file.clone(), loaded.content()?);
         }
         Ok(bundle)
     }

@@ -6,8 +6,8 @@
 pub mod annotations;
 pub mod caption;
 pub mod embed;
+pub mod external;
 pub mod floor;
-pub mod import;
 pub mod ingest;
 pub mod input;
 pub mod meteor;
@@ -136,8 +136,10 @@ pub enum Stage {
     Nearest(floor::Nearest),
     /// One human caption against the others; see [`floor`].
     Human(floor::Human),
-    /// See [`import`].
-    Import(import::Import),
+    /// Captions that another program made; see [`external`].
+    ExternalCaptions(external::Captions),
+    /// A mapper that another program trained; see [`external`].
+    ExternalMapper(external::Mapper),
     /// See [`meteor`].
     MeteorTables(meteor::MeteorTables),
     /// See [`spice`].
@@ -164,7 +166,8 @@ macro_rules! each {
             Stage::ByClass($stage) => $body,
             Stage::Nearest($stage) => $body,
             Stage::Human($stage) => $body,
-            Stage::Import($stage) => $body,
+            Stage::ExternalCaptions($stage) => $body,
+            Stage::ExternalMapper($stage) => $body,
             Stage::MeteorTables($stage) => $body,
             Stage::Spice($stage) => $body,
             Stage::Score($stage) => $body,
@@ -182,13 +185,13 @@ impl Stage {
             Self::PretrainClip(_) | Self::PretrainGpt2(_) => Kind::Pretrain,
             Self::Tokenize(_) => Kind::Tokenize,
             Self::Embed(_) => Kind::Embed,
-            Self::Train(_) => Kind::Train,
+            Self::Train(_) | Self::ExternalMapper(_) => Kind::Train,
             Self::Caption(_)
             | Self::Constant(_)
             | Self::ByClass(_)
             | Self::Nearest(_)
             | Self::Human(_)
-            | Self::Import(_) => Kind::Caption,
+            | Self::ExternalCaptions(_) => Kind::Caption,
             Self::MeteorTables(_) => Kind::Resource,
             Self::Spice(_) => Kind::Spice,
             Self::Score(_) | Self::Summary(_) => Kind::Score,
@@ -204,7 +207,8 @@ impl Stage {
             Self::ByClass(_) => "class",
             Self::Nearest(_) => "knn",
             Self::Human(_) => "human",
-            Self::Import(_) => "import",
+            Self::ExternalCaptions(_) => "import",
+            Self::ExternalMapper(_) => "checkpoint",
             Self::MeteorTables(_) => "meteor",
             Self::Summary(_) => "summary",
             other => other.kind().name(),
@@ -223,7 +227,8 @@ impl Stage {
             Self::Train(_) => train::VERSION,
             Self::Caption(_) => caption::VERSION,
             Self::Constant(_) | Self::ByClass(_) | Self::Nearest(_) | Self::Human(_) => floor::VERSION,
-            Self::Import(_) => import::VERSION,
+            Self::ExternalCaptions(_) => external::CAPTIONS_VERSION,
+            Self::ExternalMapper(_) => external::MAPPER_VERSION,
             Self::MeteorTables(_) => meteor::VERSION,
             Self::Spice(_) => spice::VERSION,
             Self::Score(_) => score::VERSION,
@@ -240,6 +245,9 @@ impl Stage {
 
     /// The name of the main output, which stands at `output/<kind>/<instance>`.
     pub fn primary(&self) -> &'static str {
+        if let Self::ExternalMapper(_) = self {
+            return "tensors";
+        }
         match self.kind() {
             Kind::Annotations => "entries",
             Kind::Ingest => "images",

@@ -115,10 +115,10 @@ fn outcome(made: Pretrained) -> Result<Outcome> {
     }
     let mut outcome = Outcome::default();
     outcome.table("history", history(&made.history)?);
-    for (name, bytes) in made.bundle.files {
+    for (name, content) in made.bundle.files {
         let json = std::path::Path::new(&name).extension().is_some_and(|extension| extension == "json");
         let extension = if json { "json" } else { "safetensors" };
-        outcome.bytes(&name, bytes, extension);
+        outcome.bytes(&name, content.read()?.into(), extension);
     }
     Ok(outcome)
 }

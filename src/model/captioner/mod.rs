@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use anyhow::{Result, anyhow, ensure};
 use candle_core::{Device, Tensor};
 
-use super::Bundle;
+use super::{Bundle, Content};
 use super::gpt2::{Gpt2, Gpt2Config, Writer};
 use super::mapper::Mapper;
 use super::search::{DecodeConfig, Hypothesis, search};
 use super::tokenizer::CaptionTokenizer;
-use super::train::read_weights;
+use super::checkpoint::read_weights;
 use crate::language::Language;
 use crate::progress::{Interrupted, Progress};
 
@@ -37,12 +37,12 @@ impl Captioner {
     /// Reads trained weights and the language model they were trained with.
     ///
     /// `mapper_weights` is what training wrote (see [`read_weights`]): `clip_project.*`, the mapper's settings in its metadata, and `gpt.*` if the language model was fine-tuned, which then takes the place of the bundle's weights.
-    pub fn load(mapper_weights: &[u8], gpt2: &Bundle, language: Language) -> Result<Self> {
+    pub fn load(mapper_weights: &Content, gpt2: &Bundle, language: Language) -> Result<Self> {
         let trained = read_weights(mapper_weights)?;
         let tokenizer = CaptionTokenizer::load(gpt2, language)?;
         let gpt2 = match trained.gpt2 {
             None => Gpt2::load(gpt2)?,
-            Some(tuned) => Gpt2::from_weights(Gpt2Config::load(gpt2)?, &format!("{} (fine-tuned)", gpt2.name), tuned)?,
+            Some(tuned) => Gpt2::from_tensors(Gpt2Config::load(gpt2)?, tuned)?,
         };
         Self::new(&trained.mapper, gpt2, tokenizer)
     }

@@ -10,7 +10,7 @@ use crate::model::mapper::MapperConfig;
 use crate::model::mapper::{AmhtInit, MapperKind};
 use crate::model::search::Method;
 use crate::model::tokenizer::{train_bpe, train_characters};
-use crate::model::train::{GPT_PREFIX, MAPPER_KEY, MAPPER_PREFIX};
+use crate::model::checkpoint::{GPT_PREFIX, MAPPER_KEY, MAPPER_PREFIX};
 use crate::model::weights;
 use crate::progress::Silent;
 use crate::{picture, shared};
@@ -19,14 +19,14 @@ const KINDS: [(&str, MapperKind); 3] =
     [("mlp", MapperKind::Mlp), ("transformer", MapperKind::Transformer), ("amht", MapperKind::Amht)];
 
 /// The file that training would write.
-fn trained(config: &MapperConfig, tensors: &BTreeMap<String, Tensor>) -> Vec<u8> {
+fn trained(config: &MapperConfig, tensors: &BTreeMap<String, Tensor>) -> Content {
     let metadata = HashMap::from([(MAPPER_KEY.to_owned(), serde_json::to_string(config).unwrap())]);
-    ::safetensors::serialize(tensors, Some(metadata)).unwrap()
+    ::safetensors::serialize(tensors, Some(metadata)).unwrap().into()
 }
 
 fn folder(name: &str, names: &[&str]) -> Option<Bundle> {
     let folder = shared::path(&format!("golden/models/{name}"))?;
-    let read = |name: &&str| ((*name).to_owned(), std::fs::read(folder.join(name)).unwrap());
+    let read = |name: &&str| ((*name).to_owned(), Content::File(folder.join(name)));
     Some(Bundle { files: names.iter().map(read).collect(), name: name.to_owned() })
 }
 
@@ -162,7 +162,7 @@ fn made_gpt2(vocab: Vec<u8>, seed: u64) -> Bundle {
     let config =
         Gpt2Config { n_embd: 16, n_head: 2, n_layer: 1, n_positions: 20, vocab_size: 300, ..Gpt2Config::default() };
     let mut bundle = Gpt2::init(config, seed).unwrap().to_bundle("made").unwrap();
-    bundle.files.insert("tokenizer.json".to_owned(), vocab);
+    bundle.files.insert("tokenizer.json".to_owned(), vocab.into());
     bundle
 }
 
@@ -215,6 +215,7 @@ fn a_fine_tuned_language_model_takes_the_place_of_the_other() {
 #[test]
 fn what_does_not_fit_is_refused() {
     let good = trained(&CONFIG, &made_tensors());
+    let bytes = good.read().unwrap();
     let gpt2 = made_gpt2(train_bpe(["a b c"], 257).unwrap(), 3);
     let mut foreign = made_tensors();
     foreign.insert("other.weight".to_owned(), foreign[&format!("{MAPPER_PREFIX}prefix_const")].clone());
@@ -223,10 +224,10 @@ fn what_does_not_fit_is_refused() {
     let narrow_tensors =
         narrow_tensors.map(|(n, var)| (format!("{MAPPER_PREFIX}{n}"), var.as_tensor().clone())).collect();
     let rows = [
-        ("no settings", ::safetensors::serialize(&made_tensors(), None).unwrap(), "carry no `rsic.mapper`"),
-        ("a web page", b"<html>".to_vec(), "web page"),
-        ("cut", good[..good.len() - 5].to_vec(), "cut short"),
-        ("a stranger", trained(&CONFIG, &foreign), "`other.weight` belongs neither"),
+        ("no settings", ::safetensors::serialize(&made_tensors(), None).unwrap().into(), "carry no `rsic.mapper`"),
+        ("a web page", b"<html>".to_vec().into(), "web page"),
+        ("cut", bytes[..bytes.len() - 5].to_vec().into(), "cut short"),
+        ("a stranger", trained(&CONFIG, &foreign), "unused: other.weight"),
         ("other sizes", trained(&narrow, &made_tensors()), "misshapen: "),
         ("another model", trained(&narrow, &narrow_tensors), "width of 8, the language model has 16"),
     ];

@@ -72,7 +72,7 @@ impl VisionConfig {
     /// Reads a `CLIPModel`'s or a `CLIPVisionModelWithProjection`'s config.json.
     pub(super) fn load(bundle: &Bundle) -> Result<Self> {
         let what = || format!("cannot use config.json of model {} as CLIP", bundle.name);
-        let json: Value = serde_json::from_slice(bundle.file("config.json")?).with_context(what)?;
+        let json: Value = serde_json::from_slice(&bundle.file("config.json")?).with_context(what)?;
         Self::parse(&json).with_context(what)
     }
 
@@ -114,7 +114,7 @@ impl TextConfig {
     /// Reads a `CLIPModel`'s config.json.
     pub(super) fn load(bundle: &Bundle) -> Result<Self> {
         let what = || format!("cannot use config.json of model {} as CLIP", bundle.name);
-        let json: Value = serde_json::from_slice(bundle.file("config.json")?).with_context(what)?;
+        let json: Value = serde_json::from_slice(&bundle.file("config.json")?).with_context(what)?;
         Self::parse(&json).with_context(what)
     }
 

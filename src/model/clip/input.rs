@@ -41,7 +41,7 @@ impl InputSpec {
         let name = "preprocessor_config.json";
         let json = match bundle.files.get(name) {
             Some(bytes) => {
-                serde_json::from_slice(bytes).with_context(|| format!("`{name}` of model {}", bundle.name))?
+                serde_json::from_slice(&bytes.read()?).with_context(|| format!("`{name}` of model {}", bundle.name))?
             }
             None => Value::Null,
         };
@@ -49,7 +49,11 @@ impl InputSpec {
     }
 
     fn parse(json: &Value, image_size: u32) -> Result<Self> {
-        for step in ["do_resize", "do_center_crop", "do_rescale", "do_normalize"] {
+        let size = side(&json["size"]).context("size")?.unwrap_or(Scale::ShortestSide(image_size));
+        // Without a crop, as in Chinese-CLIP, pictures must come out at the network's size already.
+        let uncut = json["do_center_crop"].as_bool() == Some(false);
+        ensure!(!uncut || size == Scale::Exact(image_size, image_size), "do_center_crop is false, but size is not exact");
+        for step in ["do_resize", "do_rescale", "do_normalize"] {
             ensure!(json[step].as_bool() != Some(false), "{step} is false, which is not supported");
         }
         ensure!(json["resample"].as_u64().is_none_or(|filter| filter == BICUBIC), "resample is not 3 (bicubic)");
@@ -61,9 +65,10 @@ impl InputSpec {
             Some(Scale::Exact(..)) => bail!("crop_size is not square"),
             None => image_size,
         };
+        let crop = if uncut { image_size } else { crop };
         ensure!(crop == image_size, "crop_size is {crop}, but the network takes pictures of {image_size} pixels");
         Ok(Self {
-            scale: side(&json["size"]).context("size")?.unwrap_or(Scale::ShortestSide(image_size)),
+            scale: size,
             crop,
             mean: channels(&json["image_mean"], MEAN).context("image_mean")?,
             std: channels(&json["image_std"], STD).context("image_std")?,

@@ -2,7 +2,9 @@
 
 mod config;
 mod input;
+mod convert;
 mod openclip;
+mod shape;
 mod text;
 mod tower;
 mod vision;
@@ -14,7 +16,9 @@ use super::Bundle;
 use super::scratch::ScratchVision;
 use crate::picture::Picture;
 
+pub use convert::convert;
 pub use input::{InputSpec, Scale};
+pub use shape::{ClipShape, Family};
 pub use text::ClipText;
 pub use vision::ClipVision;
 
@@ -31,9 +35,9 @@ impl ImageEncoder {
     /// Reads a model; config.json's `model_type` says of which kind it is.
     pub fn load(bundle: &Bundle) -> Result<Self> {
         let what = || format!("cannot read config.json of model {}", bundle.name);
-        let json: Value = serde_json::from_slice(bundle.file("config.json")?).with_context(what)?;
+        let json: Value = serde_json::from_slice(&bundle.file("config.json")?).with_context(what)?;
         match json["model_type"].as_str() {
-            Some("clip" | "clip_vision_model") => Ok(Self::Clip(Box::new(ClipVision::load(bundle)?))),
+            Some("clip" | "clip_vision_model" | "chinese_clip") => Ok(Self::Clip(Box::new(ClipVision::load(bundle)?))),
             Some("rsic_scratch_clip") => Ok(Self::Scratch(Box::new(ScratchVision::load(bundle)?))),
             Some(other) => bail!("model {} is of type `{other}`, not an image encoder: use a CLIP model", bundle.name),
             None => bail!("config.json of model {} has no `model_type`: is it a CLIP model?", bundle.name),

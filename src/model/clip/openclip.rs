@@ -1,44 +1,94 @@
 //! Checkpoints of `OpenCLIP` (`RemoteCLIP`, `GeoRSCLIP`), under the names of Hugging Face's `CLIPModel`.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 
-use crate::model::weights::Weights;
+use crate::model::weights::{Tensors, Weights};
+
+/// The tensor by which an OpenCLIP model is known.
+pub(super) const MARK: &str = "visual.conv1.weight";
 
 /// Renames (and where needed splits or transposes) the tensors of an `OpenCLIP` checkpoint; others come back as they are.
-pub(super) fn renamed(weights: Weights) -> Result<Weights> {
-    // Some training programs wrap the model, which puts a word before every name.
-    let weights = ["module.", "model."].iter().fold(weights, |weights, prefix| bare(weights, prefix));
-    if !weights.contains_key("visual.conv1.weight") {
-        return Ok(weights);
+pub(super) fn translated(tensors: Tensors) -> Result<Tensors> {
+    let tensors = unwrapped(tensors);
+    if !tensors.has(MARK) {
+        return Ok(tensors);
     }
+    let model = tensors.model().to_owned();
+    Ok(Tensors::new(&model, renamed(tensors.into_weights()?)?))
+}
+
+/// Some training programs wrap the model, which puts a word before every name.
+pub(super) fn unwrapped(mut tensors: Tensors) -> Tensors {
+    for wrapper in ["module.", "model."] {
+        if tensors.names().all(|name| name.starts_with(wrapper)) {
+            tensors.strip_prefix(wrapper);
+        }
+    }
+    tensors
+}
+
+/// Gives the tensors of an `OpenCLIP` model transformers' names.
+fn renamed(weights: Weights) -> Result<Weights> {
     let mut out = Weights::new();
     for (name, tensor) in weights {
-        let text = || format!("cannot read OpenCLIP's tensor `{name}`");
-        if let Some(whole) = name.strip_suffix("in_proj_weight").or_else(|| name.strip_suffix("in_proj_bias")) {
-            let kind = if name.ends_with("weight") { "weight" } else { "bias" };
-            let parts = tensor.chunk(3, 0).with_context(text)?;
-            for (part, tensor) in ["q", "k", "v"].iter().zip(parts) {
-                out.insert(format!("{}self_attn.{part}_proj.{kind}", layer(whole)), tensor.contiguous()?);
+        let what = || format!("cannot read OpenCLIP's tensor `{name}`");
+        match Change::of(&name) {
+            Change::Split(names) => {
+                for (name, part) in names.into_iter().zip(tensor.chunk(3, 0).with_context(what)?) {
+                    out.insert(name, part.contiguous()?);
+                }
             }
-        } else if name == "visual.proj" || name == "text_projection" {
-            let new = if name == "visual.proj" { "visual_projection.weight" } else { "text_projection.weight" };
-            out.insert(new.to_owned(), tensor.t().with_context(text)?.contiguous()?);
-        } else {
-            out.insert(plain(&name), tensor);
+            Change::Transpose(new) => _ = out.insert(new, tensor.t().with_context(what)?.contiguous()?),
+            Change::Rename(new) => _ = out.insert(new, tensor),
         }
     }
     Ok(out)
 }
 
-/// Takes `prefix` off all names if every name has it.
-fn bare(weights: Weights, prefix: &str) -> Weights {
-    if weights.is_empty() || !weights.keys().all(|name| name.starts_with(prefix)) {
-        return weights;
+/// The same for shapes alone; what cannot be split or transposed keeps its shape.
+pub(super) fn new_shapes(shapes: &BTreeMap<String, Vec<usize>>) -> BTreeMap<String, Vec<usize>> {
+    let mut out = BTreeMap::new();
+    for (name, shape) in shapes {
+        match Change::of(name) {
+            Change::Split(names) => {
+                let mut part = shape.clone();
+                if let Some(rows) = part.first_mut() {
+                    *rows /= 3;
+                }
+                out.extend(names.map(|name| (name, part.clone())));
+            }
+            Change::Transpose(new) => _ = out.insert(new, shape.iter().rev().copied().collect()),
+            Change::Rename(new) => _ = out.insert(new, shape.clone()),
+        }
     }
-    weights.into_iter().map(|(name, tensor)| (name[prefix.len()..].to_owned(), tensor)).collect()
+    out
 }
 
-/// `visual.transformer.resblocks.3.attn.` -> `vision_model.encoder.layers.3.`.
+/// What becomes of a tensor.
+enum Change {
+    /// Queries, keys and values are three tensors in transformers.
+    Split([String; 3]),
+    /// Projections are stored the other way round.
+    Transpose(String),
+    Rename(String),
+}
+
+impl Change {
+    fn of(name: &str) -> Self {
+        if let Some(whole) = name.strip_suffix("in_proj_weight").or_else(|| name.strip_suffix("in_proj_bias")) {
+            let kind = if name.ends_with("weight") { "weight" } else { "bias" };
+            return Self::Split(["q", "k", "v"].map(|part| format!("{}self_attn.{part}_proj.{kind}", layer(whole))));
+        }
+        match name {
+            "visual.proj" => Self::Transpose("visual_projection.weight".to_owned()),
+            "text_projection" => Self::Transpose("text_projection.weight".to_owned()),
+            name => Self::Rename(plain(name)),
+        }
+    }
+}
+
 fn layer(name: &str) -> String {
     plain(name.strip_suffix("attn.").unwrap_or(name))
 }

@@ -29,7 +29,7 @@ fn golden(folder: &str) -> Option<(Bundle, Weights, Value)> {
     let folder = shared::path(folder)?;
     let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
     let names = ["config.json", "preprocessor_config.json", "model.safetensors"];
-    let files = names.iter().map(|name| ((*name).to_owned(), read(name))).collect();
+    let files = names.iter().map(|name| ((*name).to_owned(), read(name).into())).collect();
     let expected = serde_json::from_slice(&read("expected.json")).unwrap();
     let tensors = weights::parse(&read("golden.safetensors")).unwrap();
     Some((Bundle { files, name: "golden".to_owned() }, tensors, expected))
@@ -129,7 +129,7 @@ fn openclip_checkpoints_are_the_same_models() {
     let weights = openclip_names(&weights::load(&bundle).unwrap());
     assert!(weights.contains_key("visual.transformer.resblocks.0.attn.in_proj_bias"));
     let wrapped: Weights = weights.into_iter().map(|(name, tensor)| (format!("module.{name}"), tensor)).collect();
-    renamed.files.insert("model.safetensors".to_owned(), ::safetensors::serialize(&wrapped, None).unwrap());
+    renamed.files.insert("model.safetensors".to_owned(), ::safetensors::serialize(&wrapped, None).unwrap().into());
     let vectors = |bundle| ClipVision::load(bundle).unwrap().embed(&pictures()).unwrap();
     assert_eq!(vectors(&renamed), vectors(&bundle));
     let ids = [vec![398, 5, 6, 399]];
@@ -167,8 +167,8 @@ fn small(hidden_act: &str) -> Bundle {
         "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "hidden_act": hidden_act
     });
     let files = BTreeMap::from([
-        ("config.json".to_owned(), config.to_string().into_bytes()),
-        ("model.safetensors".to_owned(), ::safetensors::serialize(&tensors, None).unwrap()),
+        ("config.json".to_owned(), config.to_string().into_bytes().into()),
+        ("model.safetensors".to_owned(), ::safetensors::serialize(&tensors, None).unwrap().into()),
     ]);
     Bundle { files, name: "small".to_owned() }
 }
@@ -216,7 +216,7 @@ fn what_does_not_fit_is_refused() {
     ];
     for (name, file, content, wanted) in rows {
         let mut bundle = small("gelu");
-        bundle.files.insert(file.to_owned(), content.to_string().into_bytes());
+        bundle.files.insert(file.to_owned(), content.to_string().into_bytes().into());
         let error = format!("{:#}", ImageEncoder::load(&bundle).unwrap_err());
         assert!(error.contains(wanted) && error.contains("small"), "{name}: {error}");
     }
@@ -236,7 +236,7 @@ fn sizes_are_understood_in_all_their_forms() {
     ];
     for (name, content, wanted) in rows {
         let mut bundle = small("gelu");
-        bundle.files.insert("preprocessor_config.json".to_owned(), content.to_string().into_bytes());
+        bundle.files.insert("preprocessor_config.json".to_owned(), content.to_string().into_bytes().into());
         let clip = ClipVision::load(&bundle).unwrap();
         assert_eq!(clip.input_spec().scale, wanted, "{name}");
         assert_eq!(clip.input_spec().apply(&pictures()[1]).len(), 3 * 20 * 20, "{name}");

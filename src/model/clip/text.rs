@@ -5,10 +5,11 @@ use candle_core::{Device, Tensor};
 
 use super::config::TextConfig;
 use super::openclip;
+use super::shape::is_buffer;
 use super::tower::{Norm, Tower};
 use crate::model::Bundle;
+use crate::model::weights::Tensors;
 use crate::model::ops::{Grad, Masking, Stored, embedding, matmul, values};
-use crate::model::weights::{self, Tensors};
 
 /// The `eos_token_id` of old config files, which is not the end token's id.
 const OLD_END: u32 = 2;
@@ -28,10 +29,8 @@ impl ClipText {
     /// Reads the text half of a `CLIPModel`; the vision tower's tensors are passed over.
     pub fn load(bundle: &Bundle) -> Result<Self> {
         let config = TextConfig::load(bundle)?;
-        let mut tensors = Tensors::new(&bundle.name, openclip::renamed(weights::load(bundle)?)?);
-        let foreign =
-            |name: &str| name.starts_with("vision_") || name.starts_with("visual_") || name.starts_with("logit_");
-        tensors.ignore(|name| foreign(name) || name.ends_with("position_ids") || name == "attn_mask");
+        let mut tensors = openclip::translated(Tensors::open(bundle)?)?;
+        tensors.ignore(|name| name.starts_with("vision_") || name.starts_with("visual_") || is_buffer(name));
         let d = config.tower.hidden_size;
         let table = |name: &str| format!("text_model.embeddings.{name}_embedding.weight");
         let token_embedding = tensors.take(&table("token"), &[config.vocab_size, d])?;

@@ -9,11 +9,12 @@ use rayon::prelude::*;
 use super::config::VisionConfig;
 use super::input::InputSpec;
 use super::openclip;
+use super::shape::is_buffer;
 use super::tower::{Norm, Tower, pack};
 use crate::model::Bundle;
 use crate::model::kernel::Packed;
 use crate::model::ops::{Grad, Masking, Stored, linear_packed, matmul, tensor, values};
-use crate::model::weights::{self, Tensors};
+use crate::model::weights::Tensors;
 use crate::picture::Picture;
 
 /// Pictures that run through the network together; more would only need more memory.
@@ -41,13 +42,8 @@ impl ClipVision {
     pub fn load(bundle: &Bundle) -> Result<Self> {
         let config = VisionConfig::load(bundle)?;
         let input = InputSpec::load(bundle, config.image_size)?;
-        let mut tensors = Tensors::new(&bundle.name, openclip::renamed(weights::load(bundle)?)?);
-        tensors.ignore(|name| {
-            name.starts_with("text_")
-                || name.starts_with("logit_")
-                || name == "attn_mask"
-                || name.ends_with("position_ids")
-        });
+        let mut tensors = openclip::translated(Tensors::open(bundle)?)?;
+        tensors.ignore(|name| name.starts_with("text_") || is_buffer(name));
         let (d, patch) = (config.tower.hidden_size, config.patch_size);
         let embeddings = "vision_model.embeddings";
         let vision = Self {

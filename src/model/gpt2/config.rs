@@ -65,7 +65,7 @@ impl Gpt2Config {
     /// Reads and checks the config.json of a model.
     pub fn load(bundle: &Bundle) -> Result<Self> {
         let what = || format!("cannot use config.json of model {} as GPT-2", bundle.name);
-        let config: Self = serde_json::from_slice(bundle.file("config.json")?).with_context(what)?;
+        let config: Self = serde_json::from_slice(&bundle.file("config.json")?).with_context(what)?;
         config.check().with_context(what)?;
         Ok(config)
     }
@@ -105,7 +105,7 @@ impl Gpt2Config {
     }
 
     /// Every tensor's name (without `transformer.`) and shape, layer by layer.
-    pub(super) fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+    pub(in crate::model) fn tensors(&self) -> Vec<(String, Vec<usize>)> {
         let (d, inner) = (self.n_embd, self.inner());
         let mut tensors = vec![
             ("wte.weight".to_owned(), vec![self.vocab_size, d]),

@@ -13,7 +13,7 @@ use candle_core::{Tensor, Var};
 use super::Bundle;
 use super::init::Init;
 use super::ops::{Grad, Stored, matmul, prediction_loss, stack, values};
-use super::weights::{self, Tensors, Weights};
+use super::weights::Tensors;
 
 pub use cache::Cache;
 pub use config::Gpt2Config;
@@ -42,13 +42,13 @@ impl Gpt2 {
     ///
     /// Fails with the list of all tensors that are missing, misshapen or unknown.
     pub fn load(bundle: &Bundle) -> Result<Self> {
-        Self::from_weights(Gpt2Config::load(bundle)?, &bundle.name, weights::load(bundle)?)
+        Self::from_tensors(Gpt2Config::load(bundle)?, Tensors::open(bundle)?)
     }
 
-    /// Builds the network of `config` from tensors; `model` is what messages call it.
-    pub fn from_weights(config: Gpt2Config, model: &str, weights: Weights) -> Result<Self> {
+    /// Builds the network of `config` from tensors.
+    pub fn from_tensors(config: Gpt2Config, mut tensors: Tensors) -> Result<Self> {
         config.check()?;
-        let mut tensors = Tensors::new(model, weights);
+        let model = tensors.model().to_owned();
         tensors.strip_prefix(PREFIX);
         tensors.ignore(is_buffer);
         let head =
@@ -62,7 +62,7 @@ impl Gpt2 {
         if let (Some(head), Some(wte)) = (head.transpose()?, variables.get("transformer.wte.weight"))
             && *values(&head.contiguous()?)? != *values(&wte.contiguous()?)?
         {
-            bail!("model {model} has an lm_head.weight of its own: only the head tied to wte.weight is supported");
+            bail!("{model} has an lm_head.weight of its own: only the head tied to wte.weight is supported");
         }
         let variables = variables.into_iter().map(|(name, tensor)| Ok((name, Var::from_tensor(&tensor)?)));
         Self::from_variables(config, variables.collect::<Result<_>>()?)
@@ -134,7 +134,7 @@ impl Gpt2 {
     /// The model as files, `config.json` and `model.safetensors`; the vocabulary is not among them.
     pub fn to_bundle(&self, name: &str) -> Result<Bundle> {
         let config = serde_json::to_vec_pretty(&self.config)?;
-        let files = [("config.json".to_owned(), config), ("model.safetensors".to_owned(), self.save()?)];
+        let files = [("config.json".to_owned(), config.into()), ("model.safetensors".to_owned(), self.save()?.into())];
         Ok(Bundle { files: files.into(), name: name.to_owned() })
     }
 
@@ -178,7 +178,7 @@ impl Gpt2 {
 }
 
 /// Whether a tensor is a stored mask, which older checkpoints carry along.
-fn is_buffer(name: &str) -> bool {
+pub(super) fn is_buffer(name: &str) -> bool {
     name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias")
 }
 

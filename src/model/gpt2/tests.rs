@@ -4,13 +4,15 @@ use candle_core::{DType, Device};
 use serde_json::Value;
 
 use super::*;
+use crate::model::Content;
 use crate::model::search::{DecodeConfig, Decoder, Hypothesis, Logits, Method, search};
+use crate::model::weights::{self, Weights};
 use crate::shared;
 
 /// Bundle of the files of `folder` that a user would have.
 fn bundle(folder: &Path) -> Bundle {
     let names = ["config.json", "model.safetensors"];
-    let files = names.iter().map(|name| ((*name).to_owned(), std::fs::read(folder.join(name)).unwrap()));
+    let files = names.iter().map(|name| ((*name).to_owned(), Content::File(folder.join(name))));
     Bundle { files: files.collect(), name: "golden".to_owned() }
 }
 
@@ -238,7 +240,7 @@ fn checkpoints_are_understood_in_all_their_forms() {
     {
         let mut bundle = bundle(&folder);
         bundle.files.remove("model.safetensors");
-        bundle.files.insert(name.to_owned(), std::fs::read(folder.join(file)).unwrap());
+        bundle.files.insert(name.to_owned(), Content::File(folder.join(file)));
         assert_eq!(Gpt2::load(&bundle).unwrap().save().unwrap(), plain, "{file}");
     }
 }
@@ -256,9 +258,9 @@ fn what_does_not_fit_is_refused() {
     ];
     for (name, from, to, wanted) in rows {
         let mut bundle = whole.clone();
-        let config = String::from_utf8(bundle.files["config.json"].clone()).unwrap();
+        let config = String::from_utf8(bundle.file("config.json").unwrap().into()).unwrap();
         assert!(config.contains(from), "{name}: {config}");
-        bundle.files.insert("config.json".to_owned(), config.replace(from, to).into_bytes());
+        bundle.files.insert("config.json".to_owned(), config.replace(from, to).into_bytes().into());
         let error = format!("{:#}", Gpt2::load(&bundle).unwrap_err());
         assert!(error.contains(wanted) && error.contains("model made"), "{name}: {error}");
     }

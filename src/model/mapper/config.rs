@@ -7,12 +7,21 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MapperKind {
+    /// One linear layer.
+    Linear,
     /// Two linear layers with a hyperbolic tangent between.
     Mlp,
     /// A transformer over rows made from the CLIP vector and learned constants.
     Transformer,
     /// The same with adaptive attention: every head transforms its queries once more.
     Amht,
+}
+
+impl MapperKind {
+    /// Whether it is a transformer, with layers and heads.
+    pub fn has_layers(self) -> bool {
+        matches!(self, Self::Transformer | Self::Amht)
+    }
 }
 
 /// What the adaptive query matrices of [`MapperKind::Amht`] begin with.
@@ -54,13 +63,13 @@ impl MapperConfig {
     /// Fails if the sizes make no sense.
     pub fn check(&self) -> Result<()> {
         let mut sizes = vec![("clip_dim", self.clip_dim), ("prefix_length", self.prefix_length), ("width", self.width)];
-        if self.kind != MapperKind::Mlp {
+        if self.kind.has_layers() {
             sizes.extend([("clip_length", self.clip_length), ("layers", self.layers), ("heads", self.heads)]);
         }
         if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
             bail!("a mapper's {name} must be above 0");
         }
-        if self.kind != MapperKind::Mlp && !self.width.is_multiple_of(self.heads) {
+        if self.kind.has_layers() && !self.width.is_multiple_of(self.heads) {
             bail!("a mapper's width {} must be a multiple of its {} heads", self.width, self.heads);
         }
         Ok(())
@@ -70,7 +79,10 @@ impl MapperConfig {
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
         let (d, k) = (self.width, self.prefix_length);
         let mut tensors: Vec<(String, Vec<usize>)> = Vec::new();
-        if self.kind == MapperKind::Mlp {
+        if self.kind == MapperKind::Linear {
+            tensors.push(("weight".to_owned(), vec![k * d, self.clip_dim]));
+            tensors.push(("bias".to_owned(), vec![k * d]));
+        } else if self.kind == MapperKind::Mlp {
             let (hidden, out) = (k * d / 2, k * d);
             let shapes = [
                 ("model.0.weight", vec![hidden, self.clip_dim]),

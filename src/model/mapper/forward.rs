@@ -51,6 +51,11 @@ pub(super) fn mlp(config: &MapperConfig, clip: &Tensor, find: Find) -> Result<Te
     affine(find, "model.2")?.apply(&hidden)?.reshape((clip.dim(0)?, config.prefix_length, config.width))
 }
 
+pub(super) fn linear(config: &MapperConfig, clip: &Tensor, find: Find) -> Result<Tensor> {
+    let layer = Affine { weight: need(find, "weight")?, bias: Some(need(find, "bias")?), stored: Stored::OutIn };
+    layer.apply(clip)?.reshape((clip.dim(0)?, config.prefix_length, config.width))
+}
+
 pub(super) fn transformer(config: &MapperConfig, clip: &Tensor, find: Find) -> Result<Tensor> {
     let (b, k, d) = (clip.dim(0)?, config.prefix_length, config.width);
     let rows = affine(find, "linear")?.apply(clip)?.reshape((b, config.clip_length, d))?;

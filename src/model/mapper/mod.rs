@@ -41,17 +41,24 @@ impl Mapper {
     /// A mapper with given weights.
     ///
     /// Fails with the list of all tensors that are missing, misshapen or unknown.
-    pub fn from_tensors(config: &MapperConfig, tensors: Weights) -> Result<Self> {
+    pub fn from_tensors(config: &MapperConfig, weights: Weights) -> Result<Self> {
+        let mut tensors = Tensors::new("mapper", weights);
+        let mapper = Self::take(config, &mut tensors, "")?;
+        tensors.finish()?;
+        Ok(mapper)
+    }
+
+    /// A mapper with the weights whose names begin with `prefix`; the others stay.
+    ///
+    /// What is missing or misshapen is for [`Tensors::check`] or [`Tensors::finish`] to list.
+    pub fn take(config: &MapperConfig, tensors: &mut Tensors, prefix: &str) -> Result<Self> {
         config.check()?;
-        let mut tensors = Tensors::new("mapper", tensors);
         let mut variables = BTreeMap::new();
         for (name, shape) in config.tensors() {
-            let tensor = tensors.take(&name, &shape)?;
-            variables.insert(name, tensor);
+            let tensor = tensors.take(&format!("{prefix}{name}"), &shape)?;
+            variables.insert(name, Var::from_tensor(&tensor)?);
         }
-        tensors.finish()?;
-        let variable = |(name, tensor)| Ok((name, Var::from_tensor(&tensor)?));
-        Ok(Self { config: config.clone(), variables: variables.into_iter().map(variable).collect::<Result<_>>()? })
+        Ok(Self { config: config.clone(), variables })
     }
 
     /// What this mapper is made of.
@@ -114,6 +121,7 @@ impl Mapper {
         let clip = if self.config.normalize { forward::unit_rows(clip)? } else { clip.clone() };
         let find = |name: &str| self.variables.get(name).map(&read);
         Ok(match self.config.kind {
+            MapperKind::Linear => forward::linear(&self.config, &clip, &find)?,
             MapperKind::Mlp => forward::mlp(&self.config, &clip, &find)?,
             MapperKind::Transformer | MapperKind::Amht => forward::transformer(&self.config, &clip, &find)?,
         })

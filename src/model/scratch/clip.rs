@@ -284,8 +284,8 @@ impl<'a> Lesson<'a> {
         tensors.retain(|name, _| name.starts_with("vision."));
         tensors.extend(self.moments);
         let mut bundle = Bundle { name: "scratch clip".to_owned(), ..Bundle::default() };
-        bundle.files.insert("config.json".to_owned(), serde_json::to_vec_pretty(&config)?);
-        bundle.files.insert("model.safetensors".to_owned(), state::to_bytes(&tensors, None)?);
+        bundle.files.insert("config.json".to_owned(), serde_json::to_vec_pretty(&config)?.into());
+        bundle.files.insert("model.safetensors".to_owned(), state::to_bytes(&tensors, None)?.into());
         Ok(Pretrained { bundle, history: self.history })
     }
 }

@@ -77,7 +77,7 @@ impl<'a> Lesson<'a> {
             Language::En => train_bpe(sentences, config.vocab_size)?,
             Language::Zh => train_characters(sentences)?,
         };
-        let files = BTreeMap::from([("tokenizer.json".to_owned(), tokenizer_json.clone())]);
+        let files = BTreeMap::from([("tokenizer.json".to_owned(), tokenizer_json.clone().into())]);
         let tokenizer = CaptionTokenizer::load(&Bundle { files, name: "scratch gpt2".to_owned() }, language)?;
         let documents = |pictures: &[Vec<String>]| -> Result<Documents> {
             let captions = pictures.iter().filter(|captions| !captions.is_empty());
@@ -206,7 +206,7 @@ impl<'a> Lesson<'a> {
 
     fn finish(self) -> Result<Pretrained> {
         let mut bundle = self.model.to_bundle("scratch gpt2")?;
-        bundle.files.insert("tokenizer.json".to_owned(), self.tokenizer_json);
+        bundle.files.insert("tokenizer.json".to_owned(), self.tokenizer_json.into());
         Ok(Pretrained { bundle, history: self.history })
     }
 }

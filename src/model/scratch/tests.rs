@@ -278,7 +278,7 @@ fn a_bundle_of_another_kind_is_refused() {
             "`vision.projection.weight` has shape [32, 16], not [32, 8]",
         ),
     ] {
-        bundle.files.insert("config.json".to_owned(), config.replace(from, to).into_bytes());
+        bundle.files.insert("config.json".to_owned(), config.replace(from, to).into_bytes().into());
         let error = ScratchVision::load(&bundle).unwrap_err();
         assert!(format!("{error:#}").contains(message), "{error:#}");
     }

@@ -55,7 +55,7 @@ impl ScratchVision {
     /// Fails if the model is of another kind or the tensors do not fit its configuration.
     pub fn load(bundle: &Bundle) -> Result<Self> {
         let context = || format!("cannot read `config.json` of model {}", bundle.name);
-        let config: VisionConfig = serde_json::from_slice(bundle.file("config.json")?).with_context(context)?;
+        let config: VisionConfig = serde_json::from_slice(&bundle.file("config.json")?).with_context(context)?;
         let kind = &config.model_type;
         ensure!(kind == MODEL_TYPE, "model {} has model_type `{kind}`, not `{MODEL_TYPE}`", bundle.name);
         let weights = load(bundle)?;

@@ -15,7 +15,7 @@ pub(super) fn tokenizer_json(bundle: &Bundle) -> Result<Value> {
     }
     let first = |names: [&'static str; 2]| names.into_iter().find(|name| bundle.files.contains_key(*name));
     if let (Some(vocab), Some(merges)) = (first(["vocab.json", "encoder.json"]), first(["merges.txt", "vocab.bpe"])) {
-        return byte_level(parse(bundle, vocab)?, text(bundle, merges)?).with_context(|| format!("in `{merges}`"));
+        return byte_level(parse(bundle, vocab)?, &text(bundle, merges)?).with_context(|| format!("in `{merges}`"));
     }
     if bundle.files.contains_key("vocab.txt") {
         let options = if bundle.files.contains_key("tokenizer_config.json") {
@@ -23,7 +23,7 @@ pub(super) fn tokenizer_json(bundle: &Bundle) -> Result<Value> {
         } else {
             Value::Null
         };
-        return Ok(word_piece(text(bundle, "vocab.txt")?, &options));
+        return Ok(word_piece(&text(bundle, "vocab.txt")?, &options));
     }
     bail!(
         "there is no vocabulary: put `tokenizer.json`, `vocab.json` with `merges.txt`, or `vocab.txt` beside its \
@@ -50,12 +50,12 @@ pub(super) fn end_id(bundle: &Bundle) -> Result<Option<u32>> {
 
 /// One file as JSON.
 fn parse(bundle: &Bundle, name: &str) -> Result<Value> {
-    serde_json::from_slice(bundle.file(name)?).with_context(|| format!("`{name}` is not JSON"))
+    serde_json::from_slice(&bundle.file(name)?).with_context(|| format!("`{name}` is not JSON"))
 }
 
 /// One file as text.
-fn text<'a>(bundle: &'a Bundle, name: &str) -> Result<&'a str> {
-    std::str::from_utf8(bundle.file(name)?).with_context(|| format!("`{name}` is not UTF-8"))
+fn text(bundle: &Bundle, name: &str) -> Result<String> {
+    String::from_utf8(bundle.file(name)?.into()).with_context(|| format!("`{name}` is not UTF-8"))
 }
 
 /// The entry of `added_tokens` for a token that is recognised inside text.

@@ -4,14 +4,14 @@ use super::*;
 use crate::shared;
 
 fn bundle(files: &[(&str, &[u8])]) -> Bundle {
-    let files = files.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect();
+    let files = files.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec().into())).collect();
     Bundle { files, name: "made".to_owned() }
 }
 
 /// A folder of the shared data as a bundle of its `names`.
 fn shared_bundle(folder: &str, names: &[&str]) -> Option<Bundle> {
     let folder = shared::path(folder)?;
-    let read = |name: &&str| ((*name).to_owned(), std::fs::read(folder.join(name)).unwrap());
+    let read = |name: &&str| ((*name).to_owned(), crate::model::Content::File(folder.join(name)));
     Some(Bundle { files: names.iter().map(read).collect(), name: "shared".to_owned() })
 }
 
@@ -55,7 +55,7 @@ fn bert_vocabularies_agree_with_transformers() {
     };
     let tokenizer = CaptionTokenizer::load(&bundle, Language::Zh).unwrap();
     let cased = br#"{"do_lower_case": false}"#.to_vec();
-    bundle.files.insert("tokenizer_config.json".to_owned(), cased);
+    bundle.files.insert("tokenizer_config.json".to_owned(), cased.into());
     let cased = CaptionTokenizer::load(&bundle, Language::Zh).unwrap();
     assert_eq!((tokenizer.vocab_size(), tokenizer.bos(), tokenizer.eos()), (378, Some(2), 3));
     for row in expected(folder)["tokenizer"].as_array().unwrap() {

@@ -1,6 +1,5 @@
 //! Training of a mapper before a language model that is frozen or trained along.
 
-mod artefact;
 mod batch;
 mod resume;
 mod trainer;
@@ -14,7 +13,6 @@ use super::init::Rng;
 use super::mapper::{Mapper, MapperConfig};
 use crate::progress::{Checkpoint, Interrupted, Progress};
 
-pub use artefact::{GPT_PREFIX, MAPPER_KEY, MAPPER_PREFIX, TrainedWeights, read_weights};
 pub use batch::Example;
 pub use trainer::{Outcome, Trainer};
 
@@ -121,7 +119,7 @@ pub struct EpochRow {
 pub struct Trained {
     /// One row per epoch.
     pub history: Vec<EpochRow>,
-    /// A SafeTensors file of the best epoch; see [`read_weights`].
+    /// A SafeTensors file of the best epoch; see [`read_weights`](super::checkpoint::read_weights).
     pub weights: Vec<u8>,
 }
 

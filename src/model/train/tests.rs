@@ -6,11 +6,12 @@ use serde_json::Value;
 
 use super::*;
 use crate::model::adamw::Warmup;
+use crate::model::checkpoint::read_weights;
 use crate::model::gpt2::Gpt2Config;
 use crate::model::init::Init;
 use crate::model::mapper::{AmhtInit, MapperKind};
 use crate::model::ops::values;
-use crate::model::{Bundle, weights};
+use crate::model::{Bundle, Content, weights};
 use crate::progress::{Forget, Silent};
 use crate::shared;
 
@@ -75,7 +76,7 @@ fn trajectories_are_those_of_pytorch() {
     let Some(tiny) = shared::path("golden/models/gpt2_tiny") else { return };
     let read = |file: &str| weights::parse(&std::fs::read(golden.join(file)).unwrap()).unwrap();
     let expected: Value = serde_json::from_slice(&std::fs::read(golden.join("expected.json")).unwrap()).unwrap();
-    let files = ["config.json", "model.safetensors"].map(|f| (f.to_owned(), std::fs::read(tiny.join(f)).unwrap()));
+    let files = ["config.json", "model.safetensors"].map(|f| (f.to_owned(), Content::File(tiny.join(f))));
     let gpt2 = Gpt2::load(&Bundle { files: files.into(), name: "gpt2_tiny".to_owned() }).unwrap();
     let stored = read("data.safetensors");
     let column = |name: &str| {
@@ -197,11 +198,11 @@ fn a_frozen_language_model_stays_and_a_trained_one_does_not() {
         let config = TrainConfig { finetune, ..small_config() };
         let trained = train(&config, &small_mapper(MapperKind::Amht), &gpt2, &data, &mut Forget, &Silent).unwrap();
         assert_eq!(gpt2.save().unwrap() == before, !finetune);
-        let read = read_weights(&trained.weights).unwrap();
+        let read = read_weights(&trained.weights.clone().into()).unwrap();
         assert_eq!(read.mapper.config(), &small_mapper(MapperKind::Amht));
         assert_eq!(read.gpt2.is_some(), finetune);
         if let Some(weights) = read.gpt2 {
-            Gpt2::from_weights(gpt2.config().clone(), "trained", weights).unwrap();
+            Gpt2::from_tensors(gpt2.config().clone(), weights).unwrap();
         }
     }
 }
@@ -218,7 +219,7 @@ fn training_learns_and_keeps_the_best_epoch() {
     let last_best = history.iter().rfind(|row| row.best).unwrap();
     assert_eq!(last_best.val_loss, Some(best));
     // The weights are those of that epoch: they have its validation loss.
-    let mapper = read_weights(&trained.weights).unwrap().mapper;
+    let mapper = read_weights(&trained.weights.clone().into()).unwrap().mapper;
     let trainer = Trainer::new(&config, mapper, &gpt2, &data, 1).unwrap();
     assert_eq!(validate(&config, &trainer, &Silent).unwrap(), best);
     // Without validation captions, the last epoch is kept.

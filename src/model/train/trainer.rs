@@ -4,10 +4,10 @@ use anyhow::{Result, bail, ensure};
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
 
-use super::artefact::{GPT_PREFIX, MAPPER_PREFIX, save_weights};
 use super::batch::{Batch, counted};
 use super::{Example, TrainConfig, TrainData};
 use crate::model::adamw::{AdamW, Clip};
+use crate::model::checkpoint::{named, save_weights};
 use crate::model::gpt2::Gpt2;
 use crate::model::mapper::Mapper;
 use crate::model::ops::{assemble, backward};
@@ -52,7 +52,7 @@ impl<'a> Trainer<'a> {
             gpt2.width()
         );
         ensure!(made.clip_dim == data.dim, "the mapper reads vectors of {}, the data have {}", made.clip_dim, data.dim);
-        let optimiser = AdamW::new(named(config, &mapper, gpt2), config.optimiser());
+        let optimiser = AdamW::new(named(&mapper, config.finetune.then_some(gpt2)), config.optimiser());
         Ok(Self { config, mapper, gpt2, data, optimiser, total })
     }
 
@@ -137,9 +137,14 @@ impl<'a> Trainer<'a> {
         Ok((f64::from(loss.to_scalar::<f32>()?), targets))
     }
 
+    /// The language model, if it is trained.
+    fn trained_gpt2(&self) -> Option<&Gpt2> {
+        self.config.finetune.then_some(self.gpt2)
+    }
+
     /// All weights that are trained, as a SafeTensors file.
     pub fn save(&self) -> Result<Vec<u8>> {
-        save_weights(self.mapper.config(), &named(self.config, &self.mapper, self.gpt2))
+        save_weights(&self.mapper, self.trained_gpt2())
     }
 
     /// The optimiser's state.
@@ -150,7 +155,7 @@ impl<'a> Trainer<'a> {
     /// Takes weights and optimiser from an earlier run.
     pub(super) fn restore(&mut self, weights: &[u8], optimiser: &[u8]) -> Result<()> {
         let weights = crate::model::weights::parse(weights)?;
-        for (name, var) in named(self.config, &self.mapper, self.gpt2) {
+        for (name, var) in named(&self.mapper, self.trained_gpt2()) {
             match weights.get(&name) {
                 Some(tensor) => var.set(tensor)?,
                 None => bail!("the saved state has no tensor `{name}`"),
@@ -158,15 +163,4 @@ impl<'a> Trainer<'a> {
         }
         self.optimiser.restore(optimiser)
     }
-}
-
-/// Everything that is trained, under the names that the artefact has.
-fn named(config: &TrainConfig, mapper: &Mapper, gpt2: &Gpt2) -> Vec<(String, candle_core::Var)> {
-    let mut all: Vec<_> =
-        mapper.parameters().into_iter().map(|(name, var)| (format!("{MAPPER_PREFIX}{name}"), var)).collect();
-    if config.finetune {
-        all.extend(gpt2.parameters().into_iter().map(|(name, var)| (format!("{GPT_PREFIX}{name}"), var)));
-    }
-    all.sort_by(|a, b| a.0.cmp(&b.0));
-    all
 }

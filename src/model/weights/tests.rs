@@ -6,7 +6,7 @@ use super::*;
 use crate::shared;
 
 fn bundle(files: &[(&str, &[u8])]) -> Bundle {
-    let files = files.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())).collect();
+    let files = files.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec().into())).collect();
     Bundle { files, name: "made".to_owned() }
 }
 
@@ -48,7 +48,7 @@ fn what_is_not_weights_is_named() {
         ("a web page", b"\n <!DOCTYPE html><html>", "web page"),
         ("a pointer", b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
         ("an error message", br#"{"error":"denied"}"#, "JSON"),
-        ("old PyTorch", b"\x80\x02\x8a\nl\xfc", "before 1.6"),
+        ("old PyTorch", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02", "before 1.6"),
         ("a cut download", &whole[..whole.len() - 7], "cut short"),
         ("a cut header", &whole[..20], "cut short"),
         ("a cut archive", b"PK\x03\x04abc", "cut short"),

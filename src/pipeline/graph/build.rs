@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use super::{Floor, From, Graph, Input, NodeId};
 use crate::language::Language;
+use crate::model::checkpoint::Profile;
 use crate::pipeline::config::{Config, DatasetConfig};
 use crate::pipeline::{models, resources};
 use crate::stage::Stage;
 use crate::stage::annotations::ReadAnnotations;
 use crate::stage::caption::Caption;
 use crate::stage::floor::{ByClass, Constant, Human, Nearest};
-use crate::stage::import::Import;
+use crate::stage::external;
 use crate::stage::ingest::Ingest;
 use crate::stage::meteor::MeteorTables;
 use crate::stage::pretrain::{PretrainClip, PretrainGpt2};
@@ -47,6 +48,9 @@ struct Builder<'a> {
     meteor: Option<NodeId>,
 }
 
+/// How to read a language model, in one role or another.
+type ReadGpt2 = Box<dyn Fn(models::Role) -> From>;
+
 /// What all instances of a dataset share.
 struct Dataset<'a> {
     name: &'a str,
@@ -69,6 +73,10 @@ fn file(name: &'static str, path: PathBuf) -> Input {
     Input { name: name.into(), from: From::File(path) }
 }
 
+fn located(images: &Path) -> Input {
+    Input { name: "files".into(), from: From::Located(images.to_owned()) }
+}
+
 impl Builder<'_> {
     fn dataset(&mut self, name: &str, dataset: &DatasetConfig) {
         let language = dataset.language;
@@ -86,15 +94,16 @@ impl Builder<'_> {
                 Input { name: "images".into(), from: From::Folder(images.clone()) },
             ],
         );
-        let embed = match &dataset.images_of {
-            Some(base) => {
-                let shared = self.graph.find(&format!("embed/{base}")).unwrap_or(ingest);
-                self.graph.by_name.insert(format!("embed/{name}"), shared);
-                shared
-            }
-            None => self.embed(name, [annotations, ingest], &images, language),
+        let embed = if let Some(base) = &dataset.images_of {
+            let shared = self.graph.find(&format!("embed/{base}")).unwrap_or(ingest);
+            self.graph.by_name.insert(format!("embed/{name}"), shared);
+            shared
+        } else {
+            let clip = self.clip(name, [annotations, ingest], &images, language);
+            self.embed(name, ingest, &images, clip)
         };
-        let gpt2 = self.gpt2(name, annotations, language);
+        let source = self.config.models.gpt2.get(&language).cloned().unwrap_or_default();
+        let gpt2 = self.gpt2(name, annotations, language, source);
         let tokenize = self.graph.add(
             name,
             Stage::Tokenize(Tokenize { language }),
@@ -106,7 +115,8 @@ impl Builder<'_> {
         );
         let dataset = Dataset { name, language, annotations, ingest, embed };
         self.floors(&dataset);
-        self.imports(&dataset);
+        self.captions_made_elsewhere(&dataset);
+        self.mappers_trained_elsewhere(&dataset, &images, &gpt2);
         for mapper in self.config.mappers.keys() {
             for finetune in [false, true] {
                 self.captioner(&dataset, mapper, finetune, tokenize, &gpt2);
@@ -114,33 +124,36 @@ impl Builder<'_> {
         }
     }
 
-    fn embed(&mut self, name: &str, [annotations, ingest]: [NodeId; 2], images: &Path, language: Language) -> NodeId {
-        let located = || Input { name: "files".into(), from: From::Located(images.to_owned()) };
-        let clip = if self.config.models.clip == models::SCRATCH {
+    /// How to read the image encoder of a dataset that owns its images.
+    fn clip(&mut self, name: &str, [annotations, ingest]: [NodeId; 2], images: &Path, language: Language) -> From {
+        if self.config.models.clip == models::SCRATCH {
             let node = self.graph.add(
                 &format!("{name}_clip"),
                 Stage::PretrainClip(PretrainClip { language, clip: self.config.scratch.clip.clone() }),
                 vec![
                     output("images", ingest, "images", &["image_id", "split", "digest"]),
                     output("sentences", annotations, "sentences", &["image_id", "raw"]),
-                    located(),
+                    located(images),
                 ],
             );
-            From::Scratch { node, role: models::Role::ImageEncoder }
-        } else {
-            let files = models::find(&self.config.models.clip, self.root, models::Role::ImageEncoder);
-            From::Model { files, role: models::Role::ImageEncoder }
-        };
-        self.graph.add(
-            name,
-            Stage::Embed(self.config.embed.clone()),
-            vec![output("images", ingest, "images", &["digest"]), located(), Input { name: "clip".into(), from: clip }],
-        )
+            return From::Scratch { node, role: models::Role::ImageEncoder };
+        }
+        self.image_encoder(&self.config.models.clip)
     }
 
-    /// How to read this dataset's language model, in one role or another.
-    fn gpt2(&mut self, name: &str, annotations: NodeId, language: Language) -> Box<dyn Fn(models::Role) -> From> {
-        let source = self.config.models.gpt2.get(&language).cloned().unwrap_or_default();
+    fn image_encoder(&self, source: &str) -> From {
+        let role = models::Role::ImageEncoder;
+        From::Model { files: models::find(source, self.root, role), role }
+    }
+
+    fn embed(&mut self, name: &str, ingest: NodeId, images: &Path, clip: From) -> NodeId {
+        let images_read = output("images", ingest, "images", &["digest"]);
+        let clip = Input { name: "clip".into(), from: clip };
+        self.graph.add(name, Stage::Embed(self.config.embed.clone()), vec![images_read, located(images), clip])
+    }
+
+    /// How to read a language model of this dataset, in one role or another.
+    fn gpt2(&mut self, name: &str, annotations: NodeId, language: Language, source: String) -> ReadGpt2 {
         if source == models::SCRATCH {
             let node = self.graph.add(
                 &format!("{name}_gpt2"),
@@ -187,18 +200,47 @@ impl Builder<'_> {
     }
 
     /// The captions that other programs made of a dataset.
-    fn imports(&mut self, dataset: &Dataset<'_>) {
+    fn captions_made_elsewhere(&mut self, dataset: &Dataset<'_>) {
         for (model, captions) in &self.config.captions {
             let Some(path) = captions.files.get(dataset.name) else { continue };
-            let stage = Import { split: self.config.caption.split, allow_missing: captions.allow_missing };
+            let stage = external::Captions { split: self.config.caption.split, allow_missing: captions.allow_missing };
             let caption = self.graph.add(
                 &format!("{}_{model}", dataset.name),
-                Stage::Import(stage),
+                Stage::ExternalCaptions(stage),
                 vec![
                     file("file", self.root.join(path)),
                     output("entries", dataset.annotations, "entries", &["image_id", "filename", "split"]),
                 ],
             );
+            self.score(dataset, model, caption, false);
+        }
+    }
+
+    /// The mappers that other programs trained, on this dataset.
+    fn mappers_trained_elsewhere(&mut self, dataset: &Dataset<'_>, images: &Path, gpt2: &ReadGpt2) {
+        for (name, checkpoint) in &self.config.checkpoints {
+            let Some((owner, model)) = self.config.dataset_of(name).filter(|(owner, _)| *owner == dataset.name) else {
+                continue;
+            };
+            let own_gpt2 = checkpoint.gpt2.clone();
+            let own_gpt2 = own_gpt2.map(|source| self.gpt2(owner, dataset.annotations, dataset.language, source));
+            let gpt2 = own_gpt2.as_ref().unwrap_or(gpt2);
+            let embed = match &checkpoint.clip {
+                Some(source) => self.embed(name, dataset.ingest, images, self.image_encoder(source)),
+                None => dataset.embed,
+            };
+            let profile = Profile {
+                heads: checkpoint.heads,
+                normalize: checkpoint.normalize,
+                with_gpt2: checkpoint.with_gpt2,
+            };
+            let inputs = vec![
+                file("file", self.root.join(&checkpoint.file)),
+                Input { name: "gpt2".into(), from: gpt2(models::Role::Tokenizer) },
+            ];
+            let train = self.graph.add(name, Stage::ExternalMapper(external::Mapper { profile }), inputs);
+            let role = if checkpoint.with_gpt2 { models::Role::Tokenizer } else { models::Role::LanguageModel };
+            let caption = self.caption(name, dataset, (embed, train), gpt2(role), &checkpoint.stop_texts);
             self.score(dataset, model, caption, false);
         }
     }
@@ -217,7 +259,9 @@ impl Builder<'_> {
             let name = format!("{}_{model}", dataset.name);
             let training = Training { seed, seeds: Vec::new(), ..builder.config.train.clone() };
             let train = builder.train(&name, dataset, (mapper, finetune, training), tokenize, gpt2);
-            let caption = builder.caption(&name, dataset, train, gpt2);
+            // A language model that was trained along comes with the mapper's weights.
+            let role = if finetune { models::Role::Tokenizer } else { models::Role::LanguageModel };
+            let caption = builder.caption(&name, dataset, (dataset.embed, train), gpt2(role), &[]);
             builder.score(dataset, model, caption, false)
         };
         let seeds = self.config.train.seeds.clone();
@@ -271,23 +315,26 @@ impl Builder<'_> {
         &mut self,
         name: &str,
         dataset: &Dataset<'_>,
-        train: NodeId,
-        gpt2: &dyn Fn(models::Role) -> From,
+        (embed, train): (NodeId, NodeId),
+        gpt2: From,
+        stop_texts: &[String],
     ) -> NodeId {
         let language = dataset.language;
+        let mut decoding = self.config.caption.decoding.clone();
+        decoding.stop_texts.extend_from_slice(stop_texts);
         self.graph.add(
             name,
             Stage::Caption(Caption {
                 language,
                 split: self.config.caption.split,
                 max_tokens: self.config.caption.max_tokens.get(&language).copied().unwrap_or(67),
-                decoding: self.config.caption.decoding.clone(),
+                decoding,
             }),
             vec![
                 output("images", dataset.ingest, "images", &["image_id", "split", "digest"]),
-                output("embeddings", dataset.embed, "embeddings", &["digest", "vector"]),
+                output("embeddings", embed, "embeddings", &["digest", "vector"]),
                 output("weights", train, "weights", &[]),
-                Input { name: "gpt2".into(), from: gpt2(models::Role::LanguageModel) },
+                Input { name: "gpt2".into(), from: gpt2 },
             ],
         )
     }

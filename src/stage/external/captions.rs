@@ -5,7 +5,7 @@ use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::DataType;
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Inputs, Outcome, captions_table};
+use crate::stage::{Context, Inputs, Outcome, captions_table};
 use crate::dataset::candidates::{self, CAPTION, Entry, ImageKey, Record, Target};
 use crate::language::Split;
 use crate::table;
@@ -15,14 +15,14 @@ pub const VERSION: u32 = 1;
 
 /// Reads `file` and `entries`; writes `captions`, one per image of the split.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Import {
+pub struct Captions {
     /// The split that the captions must be of.
     pub split: Split,
     /// Whether images without a caption are left out instead of being an error.
     pub allow_missing: bool,
 }
 
-impl Import {
+impl Captions {
     /// Runs the stage.
     pub fn run(&self, inputs: &Inputs, _: &mut Context<'_>) -> Result<Outcome> {
         let name = inputs.path("file")?.display().to_string();

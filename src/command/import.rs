@@ -1,0 +1,235 @@
+//! `rsic import`.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use clap::{ArgGroup, Args};
+use serde_json::Value;
+
+use super::Global;
+use super::export::write;
+use crate::language::Language;
+use crate::model::checkpoint::{self, Inspection, Profile};
+use crate::model::gpt2::Gpt2Config;
+use crate::model::{Bundle, Content, clip};
+use crate::pipeline::target::UsageError;
+use crate::pipeline::{Config, config, models};
+use crate::ui::{self, Ui};
+
+/// Use weights that another program wrote: `ClipCap` mappers, `OpenCLIP` image encoders.
+///
+/// `--as ucm_clipcap` adds a mapper to pipeline.toml, so that `caption/ucm_clipcap` and `score/ucm_clipcap` build like any
+/// other. `--to DIR` makes a model folder of a single file of CLIP weights. `--inspect` only says what a file is.
+/// Nothing in a file is ever executed.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("what").required(true).args(["inspect", "as_instance", "to"])))]
+pub struct Import {
+    /// The file: `.pt`, `.pth`, `.ckpt`, `.bin` or `.safetensors`.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Print tensors, architecture, unmatched names and the guessed profile.
+    #[arg(long)]
+    inspect: bool,
+    /// Make a mapper the instance `DATASET_MODEL`.
+    #[arg(long = "as", value_name = "DATASET_MODEL")]
+    as_instance: Option<String>,
+    /// Make a model folder of CLIP weights, for `models.clip`.
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+    /// Attention heads, where weights do not tell them.
+    #[arg(long, value_name = "N")]
+    heads: Option<usize>,
+    /// Mapper: whether it was trained on image vectors of length 1.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", requires = "as_instance")]
+    normalize: Option<bool>,
+    /// Mapper: a text of one token that ends a caption; may be repeated, and empty means none.
+    #[arg(long = "stop-text", value_name = "TEXT", requires = "as_instance")]
+    stop_texts: Vec<String>,
+    /// Mapper: another image encoder than `models.clip`.
+    #[arg(long, value_name = "MODEL", requires = "as_instance")]
+    clip: Option<String>,
+    /// Mapper: another language model than `models.gpt2`; its configuration and vocabulary also serve weights in the file.
+    #[arg(long, value_name = "MODEL", requires = "as_instance")]
+    gpt2: Option<String>,
+    /// CLIP: `quick_gelu` or `gelu`, which weights do not tell.
+    #[arg(long, value_name = "NAME", requires = "to", value_parser = ["quick_gelu", "gelu"])]
+    activation: Option<String>,
+    /// Print JSON.
+    #[arg(long, requires = "inspect")]
+    json: bool,
+}
+
+impl Import {
+    /// Runs the command.
+    pub fn run(&self, global: &Global, ui: &Ui) -> Result<ExitCode> {
+        let content = Content::File(self.file.clone());
+        let name = self.file.display().to_string();
+        let report = checkpoint::inspect(&content).with_context(|| format!("cannot read the weights {name}"))?;
+        if self.inspect {
+            if self.json {
+                ui.out(&serde_json::to_string_pretty(&report)?);
+            } else {
+                print(ui, &report);
+            }
+        } else if let Some(instance) = &self.as_instance {
+            self.mapper(global, ui, instance, &content, &report)?;
+        } else if let Some(folder) = &self.to {
+            self.encoder(ui, folder, &content, &report)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn mapper(
+        &self,
+        global: &Global,
+        ui: &Ui,
+        instance: &str,
+        content: &Content,
+        report: &Inspection,
+    ) -> Result<()> {
+        let path = global.directory.join(config::FILE);
+        let loaded = Config::load(&global.directory, &global.parameters)?;
+        if loaded.checkpoints.contains_key(instance) {
+            let text = format!("pipeline.toml has a [checkpoints.{instance}] already");
+            return Err(UsageError { text, hint: "edit it there, or choose another name".to_owned() }.into());
+        }
+        let language = loaded.dataset_of(instance).and_then(|(dataset, _)| Some(loaded.datasets.get(dataset)?.language));
+        let entry = self.entry(global, instance, report, language)?;
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = format!("{}\n{}", text.trim_end_matches('\n').to_owned() + "\n", entry);
+        let checked = Config::parse(&text, &global.parameters)?;
+        let settings = &checked.checkpoints[instance];
+        let language = language.unwrap_or(Language::En);
+        let source = settings.gpt2.as_ref().or_else(|| checked.models.gpt2.get(&language));
+        match source.map(|source| (source, models::find(source, &global.directory, models::Role::Tokenizer))) {
+            Some((source, Ok(found))) => {
+                let files = found.files.into_iter().map(|(name, path)| (name, Content::File(path))).collect();
+                let gpt2 = Gpt2Config::load(&Bundle { files, name: source.clone() })?;
+                let profile = Profile {
+                    heads: settings.heads,
+                    normalize: settings.normalize,
+                    with_gpt2: settings.with_gpt2,
+                };
+                checkpoint::adopt(content, &self.file.display().to_string(), &profile, &gpt2)?;
+            }
+            Some((source, Err(_))) => ui.warn(&format!(
+                "the language model {source} is not here, so whether the file fits it is only found out in the build"
+            )),
+            None => {}
+        }
+        write(&path, |out| Ok(out.write_all(text.as_bytes())?))?;
+        ui.out(entry.trim_end());
+        ui.say(&format!("added to {}; next: rsic build score/{instance}", path.display()));
+        Ok(())
+    }
+
+    /// The table for pipeline.toml; what is guessed has a comment that says so.
+    fn entry(
+        &self,
+        global: &Global,
+        instance: &str,
+        report: &Inspection,
+        language: Option<Language>,
+    ) -> Result<String> {
+        if !report.architecture.contains_key("mapper") {
+            bail!("{} holds no mapper, but {}", self.file.display(), report.model);
+        }
+        let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+        let mut entry = format!("[checkpoints.{instance}]\nfile = {}\n", quoted(&self.place(global)?));
+        for (key, source) in [("clip", &self.clip), ("gpt2", &self.gpt2)] {
+            if let Some(source) = source {
+                writeln!(entry, "{key} = {}", quoted(source))?;
+            }
+        }
+        if report.architecture.contains_key("gpt2") {
+            entry.push_str("with_gpt2 = true\n");
+        }
+        let given = [("heads", self.heads.map(Value::from)), ("normalize", self.normalize.map(Value::from))];
+        for (key, value) in given {
+            let guess = report.profile.iter().find(|guess| guess.setting == key);
+            match (value, guess) {
+                (Some(value), _) => writeln!(entry, "{key} = {value}")?,
+                (None, Some(guess)) => writeln!(entry, "{key} = {} # a guess: {}", guess.value, guess.why)?,
+                (None, None) => {}
+            }
+        }
+        let guess = report.profile.iter().find(|guess| guess.setting == "stop_texts");
+        match (&self.stop_texts[..], guess.filter(|_| language != Some(Language::Zh))) {
+            ([], Some(guess)) => writeln!(entry, "stop_texts = {} # a guess: {}", guess.value, guess.why)?,
+            ([], None) => {}
+            (texts, _) => {
+                let texts: Vec<String> = texts.iter().filter(|text| !text.is_empty()).map(|text| quoted(text)).collect();
+                writeln!(entry, "stop_texts = [{}]", texts.join(", "))?;
+            }
+        }
+        Ok(entry)
+    }
+
+    /// The path of the file as pipeline.toml names it: below the workspace, else in full.
+    fn place(&self, global: &Global) -> Result<String> {
+        let full = |path: &Path| path.canonicalize().with_context(|| format!("cannot read {}", path.display()));
+        let (file, root) = (full(&self.file)?, full(&global.directory)?);
+        let place = file.strip_prefix(&root).unwrap_or(&file);
+        place.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8", place.display()))
+    }
+
+    fn encoder(&self, ui: &Ui, folder: &Path, content: &Content, report: &Inspection) -> Result<()> {
+        let guess = report.profile.iter().find(|guess| guess.setting == "hidden_act");
+        let Some(activation) = &self.activation else {
+            let why = guess.map_or_else(|| "it is no CLIP".to_owned(), |guess| format!("{} is likely: {}", guess.value, guess.why));
+            return Err(UsageError {
+                text: format!("the weights of {} do not tell their activation ({why})", self.file.display()),
+                hint: "say `--activation quick_gelu` or `--activation gelu`".to_owned(),
+            }
+            .into());
+        };
+        if folder.exists() {
+            let text = format!("{} is there already", folder.display());
+            return Err(UsageError { text, hint: "name a folder that is not there yet".to_owned() }.into());
+        }
+        let bundle = clip::convert(content, &self.file.display().to_string(), activation, self.heads)?;
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        for (name, content) in &bundle.files {
+            write(&folder.join(name), |out| Ok(out.write_all(&content.read()?)?))?;
+        }
+        ui.say(&format!(
+            "{} is a model folder now; set `clip = \"{}\"` under [models], with ./ before a relative path",
+            folder.display(),
+            folder.display()
+        ));
+        Ok(())
+    }
+}
+
+fn print(ui: &Ui, report: &Inspection) {
+    let format = serde_json::to_value(report.format).unwrap_or_default();
+    let place = if report.place.is_empty() { String::new() } else { format!(", tensors under `{}`", report.place) };
+    ui.out(&format!("{} ({}{place})", report.model, format.as_str().unwrap_or_default()));
+    for (part, sizes) in &report.architecture {
+        let sizes = sizes.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+        let sizes: Vec<String> = sizes.map(|(name, value)| format!("{name} {}", bare(value))).collect();
+        ui.out(&format!("{part}: {}", sizes.join(", ")));
+    }
+    let rows = report.tensors.iter().map(|row| {
+        let shape: Vec<String> = row.shape.iter().map(ToString::to_string).collect();
+        vec![row.name.clone(), row.dtype.to_owned(), shape.join(" x "), row.part.to_owned()]
+    });
+    ui.out(&ui::table(&["tensor", "type", "shape", "part"], rows));
+    for (title, names) in [("missing", &report.missing), ("unmatched", &report.unmatched)] {
+        ui.out(&format!("{title}: {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") }));
+    }
+    if !report.beside.is_empty() {
+        let beside: Vec<String> = report.beside.iter().map(|one| format!("{} ({})", one.name, one.what)).collect();
+        ui.out(&format!("beside the tensors: {}", beside.join(", ")));
+    }
+    for guess in &report.profile {
+        ui.out(&format!("guess: {} = {}: {}", guess.setting, guess.value, guess.why));
+    }
+}
+
+/// A JSON value without quotes.
+fn bare(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
