@@ -44,7 +44,10 @@ pub enum TorchError {
         what: String,
     },
     /// `data.pkl` is damaged, hostile or uses what no checkpoint needs.
-    #[error("cannot read data.pkl at byte {offset} ({opcode}): {why}")]
+    #[error(
+        "cannot read data.pkl at byte {offset} ({opcode}): {why}; if PyTorch loads the file, save its weights alone with \
+         torch.save(model.state_dict(), ...)"
+    )]
     Pickle {
         /// Where the instruction begins, in bytes from the start of `data.pkl`.
         offset: usize,

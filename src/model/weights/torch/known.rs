@@ -1,6 +1,6 @@
 //! The few calls in a pickle whose result is plain data or a tensor; every other call gives a named object.
 
-use super::pickle::{Id, Machine, Node, Step, Storage};
+use super::pickle::{BYTES_PER_STEP, Id, Machine, Node, Step, Storage};
 use super::value::{Dtype, TensorInfo};
 
 /// More dimensions than PyTorch allows.
@@ -37,18 +37,18 @@ impl Machine<'_> {
         let Node::Class(name) = self.node(class) else { return Ok(false) };
         match (name.as_str(), args) {
             ("collections.OrderedDict" | "builtins.dict", []) | ("collections.defaultdict", [_]) => {
-                self.push(Node::Dict(Vec::new()))?;
+                self.push(Node::Dict(Vec::new()));
             }
             ("collections.OrderedDict", [pairs]) => return self.dict(*pairs),
             ("builtins.set" | "builtins.frozenset", [items]) => {
                 let Node::List(items) = self.node(*items) else { return Ok(false) };
                 let items = items.clone();
                 self.charge(items.len())?;
-                self.push(Node::Set(items))?;
+                self.push(Node::Set(items));
             }
-            ("builtins.bytes" | "builtins.bytearray", []) => self.push(Node::Bytes(Vec::new()))?,
+            ("builtins.bytes" | "builtins.bytearray", []) => self.push(Node::Bytes(Vec::new())),
             // Protocol 2 knows no bytes: they are written as text of the characters 0 to 255.
-            ("_codecs.encode" | "builtins.bytearray", [text, code]) => {
+            ("_codecs.encode", [text, code]) => {
                 let (Node::Text(text), Node::Text(code)) = (self.node(*text), self.node(*code)) else {
                     return Ok(false);
                 };
@@ -56,21 +56,21 @@ impl Machine<'_> {
                 let Some(bytes) = bytes.filter(|_| matches!(code.as_str(), "latin1" | "latin-1")) else {
                     return Ok(false);
                 };
-                self.charge(bytes.len())?;
-                self.push(Node::Bytes(bytes))?;
+                self.charge(bytes.len() / BYTES_PER_STEP)?;
+                self.push(Node::Bytes(bytes));
             }
+            ("builtins.bytearray", [bytes]) if matches!(self.node(*bytes), Node::Bytes(_)) => self.push_again(*bytes),
             ("torch.Size", [shape]) if matches!(self.node(*shape), Node::Tuple(_)) => self.push_again(*shape),
             ("torch._utils._rebuild_parameter" | "torch._utils._rebuild_parameter_with_state", [tensor, ..])
                 if matches!(self.node(*tensor), Node::Tensor(_)) =>
             {
-                self.push_again(*tensor)
+                self.push_again(*tensor);
             }
-            ("torch._utils._rebuild_tensor", [storage, offset, shape, strides])
-            | ("torch._utils._rebuild_tensor_v2", [storage, offset, shape, strides, _, _]) => {
+            ("torch._utils._rebuild_tensor", [storage, offset, shape, strides]) => {
                 return self.tensor(*storage, *offset, [*shape, *strides], None);
             }
-            ("torch._utils._rebuild_tensor_v2", [storage, offset, shape, strides, _, _, flags])
-                if self.unset(*flags) =>
+            ("torch._utils._rebuild_tensor_v2", [storage, offset, shape, strides, _, _, flags @ ..])
+                if flags.iter().all(|flags| self.unset(*flags)) =>
             {
                 return self.tensor(*storage, *offset, [*shape, *strides], None);
             }
@@ -98,8 +98,9 @@ impl Machine<'_> {
         match self.node(class) {
             Node::Class(_) => self.push(Node::Object(class, parts)),
             Node::Object(class, _) => self.push(Node::Object(*class, parts)),
-            _ => Err("it calls a value that is not a class".to_owned()),
+            _ => return Err("it calls a value that is not a class".to_owned()),
         }
+        Ok(())
     }
 
     /// A dict from a list of pairs.
@@ -111,7 +112,7 @@ impl Machine<'_> {
         };
         let Some(pairs) = items.iter().map(pair).collect::<Option<Vec<_>>>() else { return Ok(false) };
         self.charge(pairs.len())?;
-        self.push(Node::Dict(pairs))?;
+        self.push(Node::Dict(pairs));
         Ok(true)
     }
 
@@ -143,7 +144,8 @@ impl Machine<'_> {
         let kind = if name.starts_with("torch.") { name.rsplit('.').next().unwrap_or_default() } else { "" };
         let storage = Storage { class, kind: kind.to_owned(), key: key.clone(), len };
         self.charge(MAX_KEY)?;
-        self.push(Node::Storage(Box::new(storage)))
+        self.push(Node::Storage(Box::new(storage)));
+        Ok(())
     }
 
     /// A tensor over a storage. A storage of a type that is not known gives an object.
@@ -167,7 +169,7 @@ impl Machine<'_> {
         let offset = usize::try_from(*offset).map_err(|_| format!("the tensor's offset is {offset}"))?;
         let info = TensorInfo { dtype, shape, strides, offset, storage: storage.key.clone(), storage_len };
         self.charge(MAX_KEY + 2 * info.shape.len())?;
-        self.push(Node::Tensor(Box::new(info)))?;
+        self.push(Node::Tensor(Box::new(info)));
         Ok(true)
     }
 

@@ -4,12 +4,14 @@
 //! `NAME/data/KEY`, one entry for each storage. The format is described at
 //! <https://docs.pytorch.org/docs/stable/notes/serialization.html>, pickles in Python's `pickletools`.
 
+mod archive;
 mod error;
 mod known;
 mod named;
 mod opcode;
 mod pickle;
 mod resolve;
+mod stream;
 mod value;
 mod view;
 mod write;
@@ -22,9 +24,6 @@ pub use error::TorchError;
 pub use named::{Entry, Named, named_tensors};
 pub use value::{Dtype, TensorInfo, Value};
 pub use write::{Item, write};
-
-/// The number with which a checkpoint begins that is no archive, as Python pickles it.
-const OLD: &[u8] = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
 
 /// An open checkpoint. Only the directory of the archive and `data.pkl` are in memory.
 #[derive(Debug)]
@@ -46,16 +45,16 @@ impl<R: Read + Seek> TorchFile<R> {
         reader.seek(SeekFrom::Start(0))?;
         reader.by_ref().take(64).read_to_end(&mut start)?;
         if !start.starts_with(b"PK\x03\x04") {
-            return Err(foreign(&start));
+            return Err(archive::foreign(&start));
         }
         let mut archive = ZipArchive::new(reader)?;
-        let folder = folder(&archive)?;
-        let pickle = entry(&mut archive, &format!("{folder}data.pkl"), pickle::MAX_BYTES)?;
+        let folder = archive::folder(&archive)?;
+        let pickle = archive::entry(&mut archive, &format!("{folder}data.pkl"), pickle::MAX_BYTES)?;
         let order = format!("{folder}byteorder");
         let big = match archive.index_for_name(&order) {
             // PyTorch before 2.1 does not say; it was hardly ever run on a big-endian machine.
             None => false,
-            Some(_) => match entry(&mut archive, &order, 16)?.trim_ascii() {
+            Some(_) => match archive::entry(&mut archive, &order, 16)?.trim_ascii() {
                 b"little" => false,
                 b"big" => true,
                 _ => return Err(TorchError::Damaged { what: format!("`{order}` is neither `little` nor `big`") }),
@@ -92,42 +91,6 @@ impl<R: Read + Seek> TorchFile<R> {
         }
         Ok(bytes)
     }
-}
-
-/// Names a file that is no zip archive.
-fn foreign(start: &[u8]) -> TorchError {
-    let why = match start {
-        [] => "it is empty",
-        [0x80, ..] if start.windows(OLD.len()).any(|window| window == OLD) => return TorchError::OldFormat,
-        [0x80, ..] => "it is a Python pickle of something else",
-        _ => "it is no zip archive",
-    };
-    TorchError::NotTorch { why }
-}
-
-/// What stands before `data.pkl` in the names of an archive.
-fn folder<R: Read + Seek>(archive: &ZipArchive<R>) -> Result<String, TorchError> {
-    if archive.has_duplicate_names() {
-        return Err(TorchError::Damaged { what: "two entries of the archive have one name".to_owned() });
-    }
-    let names = archive.file_names().filter_map(|name| name.ok().map(String::from)).collect::<Vec<_>>();
-    let pickles = names.iter().filter_map(|name| name.strip_suffix("data.pkl"));
-    let folder = pickles.filter(|folder| folder.is_empty() || folder.ends_with('/')).min_by_key(|folder| folder.len());
-    let folder = folder.ok_or(TorchError::NotTorch { why: "it is a zip archive without data.pkl" })?;
-    let program = |name: &String| {
-        name.strip_prefix(folder).is_some_and(|name| name == "constants.pkl" || name.starts_with("code/"))
-    };
-    if names.iter().any(program) { Err(TorchError::TorchScript) } else { Ok(folder.to_owned()) }
-}
-
-/// The whole content of a small entry.
-fn entry<R: Read + Seek>(archive: &mut ZipArchive<R>, name: &str, limit: u64) -> Result<Vec<u8>, TorchError> {
-    let mut bytes = Vec::new();
-    archive.by_name(name)?.take(limit + 1).read_to_end(&mut bytes).map_err(error::content)?;
-    if bytes.len() as u64 > limit {
-        return Err(TorchError::Damaged { what: format!("`{name}` has more than {limit} bytes") });
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]

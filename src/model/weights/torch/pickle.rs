@@ -5,17 +5,16 @@
 
 use std::collections::BTreeMap;
 
+use super::stream::{Stream, short};
 use super::value::TensorInfo;
 use super::{TorchError, Value, opcode, resolve};
 
 /// The longest pickle that is read, in bytes: a checkpoint of 10000 tensors has 3 MB.
 pub(super) const MAX_BYTES: u64 = 64 << 20;
 /// The most instructions (and values in the result) that are followed.
-pub(super) const MAX_STEPS: usize = 10_000_000;
-/// Python's own limit for one name is not this low, but no class comes near it.
-const MAX_NAME: usize = 1024;
-/// The longest integer, in bytes.
-const MAX_INTEGER: usize = 64;
+pub(super) const MAX_STEPS: usize = 5_000_000;
+/// Copied bytes of text that count as much as one instruction.
+pub(super) const BYTES_PER_STEP: usize = 32;
 
 /// What a step gives, or what is wrong; [`parse`] adds the place.
 pub(super) type Step<T> = Result<T, String>;
@@ -58,8 +57,7 @@ pub(super) struct Storage {
 
 /// The state of a reader in the middle of a stream.
 pub(super) struct Machine<'a> {
-    bytes: &'a [u8],
-    at: usize,
+    stream: Stream<'a>,
     pub(super) nodes: Vec<Node>,
     stack: Vec<Id>,
     /// Heights of the stack at the open marks.
@@ -73,14 +71,14 @@ pub(super) struct Machine<'a> {
 /// Fails with [`TorchError::Pickle`] where the stream is damaged or needs more than the limits of this module.
 pub(super) fn parse(bytes: &[u8]) -> Result<Value, TorchError> {
     let (nodes, stack, marks, memo) = (Vec::new(), Vec::new(), Vec::new(), BTreeMap::new());
-    let mut machine = Machine { bytes, at: 0, nodes, stack, marks, memo, steps: 0 };
+    let mut machine = Machine { stream: Stream::new(bytes), nodes, stack, marks, memo, steps: 0 };
     loop {
-        let offset = machine.at;
-        let Some(&opcode) = bytes.get(offset) else {
+        let offset = bytes.len() - machine.stream.left();
+        let Ok(opcode) = machine.stream.number(1) else {
             let why = "the pickle ends without STOP: it is cut short".to_owned();
             return Err(TorchError::Pickle { offset, opcode: "end".to_owned(), why });
         };
-        machine.at += 1;
+        let opcode = opcode as u8;
         let step = machine.charge(1).and_then(|()| machine.step(opcode));
         let step = step.and_then(|root| root.map(|root| resolve::resolve(&machine.nodes, root)).transpose());
         match step {
@@ -96,13 +94,13 @@ impl Machine<'_> {
     fn step(&mut self, opcode: u8) -> Step<Option<Id>> {
         match opcode {
             b'.' => return self.pop().map(Some),
-            0x80 => match self.number(1)? {
+            0x80 => match self.stream.number(1)? {
                 0..=5 => {}
                 version => return Err(format!("protocol {version} is not known")),
             },
             0x95 => {
-                let frame = self.number(8)?;
-                if frame > (self.bytes.len() - self.at) as u64 {
+                let frame = self.stream.number(8)?;
+                if frame > self.stream.left() as u64 {
                     return Err(format!("the frame of {frame} bytes is cut short"));
                 }
             }
@@ -110,20 +108,24 @@ impl Machine<'_> {
             b'0' => drop(self.pop()?),
             b'1' => drop(self.pop_mark()?),
             b'2' => self.stack.push(self.top()?),
-            b'N' => self.push(Node::None)?,
-            0x88 => self.push(Node::Bool(true))?,
-            0x89 => self.push(Node::Bool(false))?,
-            b'K' => self.integer(1)?,
-            b'M' => self.integer(2)?,
-            b'J' => {
-                let value = self.number(4)? as u32 as i32;
-                self.push(Node::Int(i64::from(value)))?;
+            b'N' => self.push(Node::None),
+            0x88 => self.push(Node::Bool(true)),
+            0x89 => self.push(Node::Bool(false)),
+            b'K' | b'M' => {
+                let value = self.stream.number(if opcode == b'K' { 1 } else { 2 })?;
+                self.push(Node::Int(value as i64));
             }
-            0x8a => self.long(1)?,
-            0x8b => self.long(4)?,
+            b'J' => {
+                let value = self.stream.number(4)? as u32 as i32;
+                self.push(Node::Int(i64::from(value)));
+            }
+            0x8a | 0x8b => {
+                let integer = self.stream.integer(if opcode == 0x8a { 1 } else { 4 })?;
+                self.push(integer);
+            }
             b'G' => {
-                let bits = self.number(8)?.swap_bytes();
-                self.push(Node::Float(f64::from_bits(bits)))?;
+                let bits = self.stream.number(8)?.swap_bytes();
+                self.push(Node::Float(f64::from_bits(bits)));
             }
             0x8c => self.text(1)?,
             b'X' => self.text(4)?,
@@ -133,32 +135,32 @@ impl Machine<'_> {
             b'C' => self.blob(1)?,
             b'B' => self.blob(4)?,
             0x8e | 0x96 => self.blob(8)?,
-            b']' => self.push(Node::List(Vec::new()))?,
-            b'}' => self.push(Node::Dict(Vec::new()))?,
-            b')' => self.push(Node::Tuple(Vec::new()))?,
-            0x8f => self.push(Node::Set(Vec::new()))?,
+            b']' => self.push(Node::List(Vec::new())),
+            b'}' => self.push(Node::Dict(Vec::new())),
+            b')' => self.push(Node::Tuple(Vec::new())),
+            0x8f => self.push(Node::Set(Vec::new())),
             b'l' => {
                 let items = self.pop_mark()?;
-                self.push(Node::List(items))?;
+                self.push(Node::List(items));
             }
             b't' => {
                 let items = self.pop_mark()?;
-                self.push(Node::Tuple(items))?;
+                self.push(Node::Tuple(items));
             }
             0x91 => {
                 let items = self.pop_mark()?;
-                self.push(Node::Set(items))?;
+                self.push(Node::Set(items));
             }
             b'd' => {
                 let items = self.pop_mark()?;
-                self.push(Node::Dict(pairs(&items)?))?;
+                self.push(Node::Dict(pairs(&items)?));
             }
             0x85..=0x87 => {
                 let mut items = Vec::new();
                 for _ in 0..opcode - 0x84 {
                     items.insert(0, self.pop()?);
                 }
-                self.push(Node::Tuple(items))?;
+                self.push(Node::Tuple(items));
             }
             b'a' => {
                 let item = self.pop()?;
@@ -186,8 +188,8 @@ impl Machine<'_> {
             b'h' => self.get(1)?,
             b'j' => self.get(4)?,
             b'c' => {
-                let (module, name) = (self.line()?, self.line()?);
-                self.class(&module, &name)?;
+                let (module, name) = (self.stream.line()?, self.stream.line()?);
+                self.class(&module, &name);
             }
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
@@ -195,7 +197,7 @@ impl Machine<'_> {
                     return Err("the name of a class is not text".to_owned());
                 };
                 let (module, name) = (short(module.as_bytes())?, short(name.as_bytes())?);
-                self.class(&module, &name)?;
+                self.class(&module, &name);
             }
             b'R' | 0x81 => {
                 let args = self.pop()?;
@@ -231,10 +233,9 @@ impl Machine<'_> {
     }
 
     /// Puts a new node on the stack.
-    pub(super) fn push(&mut self, node: Node) -> Step<()> {
+    pub(super) fn push(&mut self, node: Node) {
         self.stack.push(self.nodes.len() as Id);
         self.nodes.push(node);
-        Ok(())
     }
 
     /// Puts a node that is there already on the stack.
@@ -261,82 +262,44 @@ impl Machine<'_> {
         Ok(self.stack.split_off(floor))
     }
 
-    fn take(&mut self, n: u64) -> Step<&[u8]> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let here = usize::try_from(n).ok().and_then(|n| rest.get(..n));
-        let here = here.ok_or_else(|| format!("it needs {n} bytes and {} are left", rest.len()))?;
-        self.at += here.len();
-        Ok(here)
-    }
-
-    /// An unsigned little-endian number of at most 8 bytes.
-    fn number(&mut self, width: u64) -> Step<u64> {
-        Ok(self.take(width)?.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
-    }
-
-    /// What follows its own length, which has `width` bytes.
-    fn counted(&mut self, width: u64) -> Step<&[u8]> {
-        let n = self.number(width)?;
-        self.take(n)
-    }
-
-    fn integer(&mut self, width: u64) -> Step<()> {
-        let value = self.number(width)?;
-        self.push(Node::Int(value as i64))
-    }
-
-    fn long(&mut self, width: u64) -> Step<()> {
-        let bytes = self.counted(width)?;
-        if bytes.len() > MAX_INTEGER {
-            return Err(format!("an integer of {} bytes is too long", bytes.len()));
-        }
-        let node = integer(bytes);
-        self.push(node)
-    }
-
-    fn text(&mut self, width: u64) -> Step<()> {
-        let text = str::from_utf8(self.counted(width)?).map_err(|_| "the text is not UTF-8")?.to_owned();
-        self.push(Node::Text(text))
-    }
-
-    /// A `str` of Python 2: bytes, which are text in almost every checkpoint.
-    fn string(&mut self, width: u64) -> Step<()> {
-        let bytes = self.counted(width)?.to_vec();
-        self.push(String::from_utf8(bytes).map_or_else(|error| Node::Bytes(error.into_bytes()), Node::Text))
-    }
-
-    fn blob(&mut self, width: u64) -> Step<()> {
-        let bytes = self.counted(width)?.to_vec();
-        self.push(Node::Bytes(bytes))
-    }
-
-    fn line(&mut self) -> Step<String> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let end = rest.iter().take(MAX_NAME + 1).position(|byte| *byte == b'\n');
-        let line = short(&rest[..end.ok_or("the name of a class does not end")?])?;
-        self.at += end.map_or(0, |end| end + 1);
-        Ok(line)
-    }
-
     /// A class by its names; those of Python 2 become those of Python 3.
-    fn class(&mut self, module: &str, name: &str) -> Step<()> {
+    fn class(&mut self, module: &str, name: &str) {
         let module = match module {
             "__builtin__" => "builtins",
             "copy_reg" => "copyreg",
             module => module,
         };
-        self.push(Node::Class(format!("{module}.{name}")))
+        self.push(Node::Class(format!("{module}.{name}")));
+    }
+
+    fn text(&mut self, width: u64) -> Step<()> {
+        let text = str::from_utf8(self.stream.counted(width)?).map_err(|_| "the text is not UTF-8")?.to_owned();
+        self.push(Node::Text(text));
+        Ok(())
+    }
+
+    /// A `str` of Python 2: bytes, which are text in almost every checkpoint.
+    fn string(&mut self, width: u64) -> Step<()> {
+        let bytes = self.stream.counted(width)?.to_vec();
+        self.push(String::from_utf8(bytes).map_or_else(|error| Node::Bytes(error.into_bytes()), Node::Text));
+        Ok(())
+    }
+
+    fn blob(&mut self, width: u64) -> Step<()> {
+        let bytes = self.stream.counted(width)?.to_vec();
+        self.push(Node::Bytes(bytes));
+        Ok(())
     }
 
     fn put(&mut self, width: u64) -> Step<()> {
-        let slot = self.number(width)? as u32;
+        let slot = self.stream.number(width)? as u32;
         let top = self.top()?;
         self.memo.insert(slot, top);
         Ok(())
     }
 
     fn get(&mut self, width: u64) -> Step<()> {
-        let slot = self.number(width)? as u32;
+        let slot = self.stream.number(width)? as u32;
         let id = self.memo.get(&slot).ok_or_else(|| format!("nothing was remembered as number {slot}"))?;
         self.stack.push(*id);
         Ok(())
@@ -370,35 +333,4 @@ fn pairs(items: &[Id]) -> Step<Vec<(Id, Id)>> {
     } else {
         Err("the last key has no value".to_owned())
     }
-}
-
-/// The name of a module or class.
-fn short(bytes: &[u8]) -> Step<String> {
-    match str::from_utf8(bytes) {
-        Ok(name) if name.len() <= MAX_NAME => Ok(name.to_owned()),
-        _ => Err(format!("the name of a class is not text of at most {MAX_NAME} bytes")),
-    }
-}
-
-/// A little-endian integer in two's complement.
-fn integer(bytes: &[u8]) -> Node {
-    let negative = bytes.last().is_some_and(|byte| *byte >= 0x80);
-    // The digits of the magnitude in base 10^9, least first; -x is !x + 1.
-    let mut digits = vec![0u64];
-    for (i, byte) in bytes.iter().enumerate().rev() {
-        let mut carry = if negative { u64::from(!byte) + u64::from(i == 0) } else { u64::from(*byte) };
-        for digit in &mut digits {
-            carry += *digit << 8;
-            *digit = carry % 1_000_000_000;
-            carry /= 1_000_000_000;
-        }
-        if carry > 0 {
-            digits.push(carry);
-        }
-    }
-    let mut text = String::from(if negative { "-" } else { "" });
-    for (i, digit) in digits.iter().rev().enumerate() {
-        text += &if i == 0 { digit.to_string() } else { format!("{digit:09}") };
-    }
-    text.parse().map_or_else(|_| Node::BigInt(text), Node::Int)
 }

@@ -3,12 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::Value;
-use super::pickle::{Id, MAX_STEPS, Node, Step};
+use super::pickle::{BYTES_PER_STEP, Id, MAX_STEPS, Node, Step};
 
 /// Nesting that Python itself would hardly write: its pickler fails at some 300.
 const MAX_DEPTH: usize = 256;
-/// Bytes of text that count as much as one value.
-const BYTES_PER_STEP: usize = 32;
 
 /// A walk over the nodes.
 struct Walk<'a> {

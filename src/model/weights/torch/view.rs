@@ -6,9 +6,9 @@ use std::ops::Range;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::value::elements;
-use super::{TensorInfo, TorchError, error};
+use super::{TensorInfo, TorchError, archive, error};
 
-/// What a view may grow to by repeating elements (stride 0), in bytes, if it is larger than its storage.
+/// What a view may grow to by repeating elements (stride 0), in bytes, where that is more than it takes in its storage.
 const MAX_REPEATED: usize = 1 << 30;
 
 /// The elements of the storage from the tensor's first to its last; empty for an empty tensor.
@@ -29,8 +29,9 @@ pub(super) fn span(info: &TensorInfo) -> Result<Range<usize>, TorchError> {
             "shape {shape:?} with strides {strides:?} from element {offset} does not fit its {storage_len} elements"
         ))
     })?;
-    let size = info.elements()?.checked_mul(info.dtype.size());
-    if size.is_none_or(|size| size > MAX_REPEATED.max(info.storage_len.saturating_mul(info.dtype.size()))) {
+    // Read in memory, so no claim of the file: a tensor without repetition is no larger.
+    let most = (end - info.offset).saturating_mul(info.dtype.size()).max(MAX_REPEATED);
+    if info.elements()?.checked_mul(info.dtype.size()).is_none_or(|size| size > most) {
         return Err(info.fault(format!("shape {:?} repeats its elements into more than 1 GiB", info.shape)));
     }
     Ok(info.offset..end)
@@ -48,15 +49,15 @@ pub(super) fn is_contiguous(info: &TensorInfo) -> bool {
 
 /// Reads the bytes of a range of elements from entry `index` of the archive.
 pub(super) fn bytes<R: Read + Seek>(
-    archive: &mut ZipArchive<R>,
+    zip: &mut ZipArchive<R>,
     index: usize,
     info: &TensorInfo,
     span: &Range<usize>,
 ) -> Result<Vec<u8>, TorchError> {
     let width = info.dtype.size() as u64;
-    let (start, end) = (span.start as u64 * width, (span.end as u64).saturating_mul(width));
+    let (start, end) = ((span.start as u64).saturating_mul(width), (span.end as u64).saturating_mul(width));
     let (size, method) = {
-        let entry = archive.by_index_data(index)?;
+        let entry = zip.by_index_data(index)?;
         (entry.size(), entry.compression())
     };
     if end > size {
@@ -66,11 +67,11 @@ pub(super) fn bytes<R: Read + Seek>(
     let len = usize::try_from(end - start).ok().filter(|len| bytes.try_reserve_exact(*len).is_ok());
     let len = len.ok_or_else(|| info.fault(format!("its {size} bytes do not fit the memory")))? as u64;
     if method == CompressionMethod::Stored && len < size {
-        let mut entry = archive.by_index_seek(index)?;
+        let mut entry = zip.by_index_seek(index)?;
         entry.seek(SeekFrom::Start(start)).map_err(error::content)?;
         entry.take(len).read_to_end(&mut bytes).map_err(error::content)?;
     } else {
-        let mut entry = archive.by_index(index)?;
+        let mut entry = archive::open(zip, index)?;
         io::copy(&mut entry.by_ref().take(start), &mut io::sink()).map_err(error::content)?;
         entry.by_ref().take(len).read_to_end(&mut bytes).map_err(error::content)?;
         if len == size {

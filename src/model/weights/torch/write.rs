@@ -33,7 +33,8 @@ pub struct Item {
 ///
 /// The storages are asked for by number, once each, from 0 to the highest that an item names; each gives its elements
 /// little-endian in row-major order. Only one is held at a time. Equal input gives equal bytes. Fails with
-/// [`TorchError::Unwritable`] if the items contradict each other or a storage does not have their size.
+/// [`TorchError::Unwritable`] if the items contradict each other or a storage does not have their size; what was
+/// written until then is no checkpoint.
 pub fn write<W: Write, E: From<TorchError>>(
     out: W,
     items: &[Item],
@@ -126,20 +127,19 @@ fn strides(shape: &[usize]) -> Vec<usize> {
 
 fn tuple(out: &mut Vec<u8>, items: &[usize]) {
     out.push(b'(');
-    items.iter().for_each(|n| int(out, *n));
+    for n in items {
+        int(out, *n);
+    }
     out.push(b't');
 }
 
 fn int(out: &mut Vec<u8>, n: usize) {
-    match i32::try_from(n) {
-        Ok(n) => {
-            out.push(b'J');
-            out.extend(n.to_le_bytes());
-        }
-        Err(_) => {
-            out.extend(b"\x8a\x08");
-            out.extend((n as u64).to_le_bytes());
-        }
+    if let Ok(n) = i32::try_from(n) {
+        out.push(b'J');
+        out.extend(n.to_le_bytes());
+    } else {
+        out.extend(b"\x8a\x08");
+        out.extend((n as u64).to_le_bytes());
     }
 }
 
