@@ -30,8 +30,8 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     (
         "command",
         &[
-            "cache", "dataset", "digest", "fetch", "language", "metric", "model", "pipeline", "progress", "sample",
-            "stage", "table", "ui",
+            "cache", "dataset", "digest", "fetch", "language", "metric", "model", "picture", "pipeline", "progress",
+            "sample", "stage", "table", "ui",
         ],
         &["polars", "candle_core", "indicatif"],
     ),

@@ -10,8 +10,8 @@ use clap::Args;
 
 use super::Global;
 use crate::model::checkpoint::{self, ExportFormat};
-use crate::pipeline::target::{self, UsageError};
 use crate::pipeline::plan::Planner;
+use crate::pipeline::target::{self, UsageError};
 use crate::pipeline::{State, Workspace, inputs};
 use crate::stage::Kind;
 use crate::ui::Ui;
@@ -75,7 +75,9 @@ impl Export {
         let plan = Planner::new(workspace).plan(&[node], &[])?;
         let state = plan.nodes.iter().find(|planned| planned.node == node).map(|planned| &planned.state);
         if !matches!(state, Some(State::Fresh | State::Restorable | State::Modified { .. })) {
-            return Err(anyhow!("{instance} is not built as pipeline.toml describes it now: run `rsic build {instance}`"));
+            return Err(anyhow!(
+                "{instance} is not built as pipeline.toml describes it now: run `rsic build {instance}`"
+            ));
         }
         let records: BTreeMap<_, _> =
             plan.nodes.into_iter().filter_map(|planned| Some((planned.node, planned.record?))).collect();
@@ -84,11 +86,16 @@ impl Export {
     }
 }
 
-/// Writes a file that is whole or not there.
+/// Writes a file that is whole or not there; one that is there keeps its permissions, and a link its target.
 pub(super) fn write(path: &Path, content: impl FnOnce(&mut dyn std::io::Write) -> Result<()>) -> Result<()> {
     let what = || format!("cannot write {}", path.display());
+    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let permissions = std::fs::metadata(path).ok().map(|old| old.permissions());
+    // Without an old file, the user's mask decides, as for any new file.
+    let permissions = permissions.unwrap_or_else(|| std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = BufWriter::new(tempfile::NamedTempFile::new_in(folder).with_context(what)?);
+    let mut file =
+        BufWriter::new(tempfile::Builder::new().permissions(permissions).tempfile_in(folder).with_context(what)?);
     content(&mut file)?;
     file.flush().with_context(what)?;
     let file = file.into_inner().map_err(|error| anyhow!(error.into_error())).with_context(what)?;

@@ -81,21 +81,15 @@ impl Import {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn mapper(
-        &self,
-        global: &Global,
-        ui: &Ui,
-        instance: &str,
-        content: &Content,
-        report: &Inspection,
-    ) -> Result<()> {
+    fn mapper(&self, global: &Global, ui: &Ui, instance: &str, content: &Content, report: &Inspection) -> Result<()> {
         let path = global.directory.join(config::FILE);
         let loaded = Config::load(&global.directory, &global.parameters)?;
         if loaded.checkpoints.contains_key(instance) {
             let text = format!("pipeline.toml has a [checkpoints.{instance}] already");
             return Err(UsageError { text, hint: "edit it there, or choose another name".to_owned() }.into());
         }
-        let language = loaded.dataset_of(instance).and_then(|(dataset, _)| Some(loaded.datasets.get(dataset)?.language));
+        let language =
+            loaded.dataset_of(instance).and_then(|(dataset, _)| Some(loaded.datasets.get(dataset)?.language));
         let entry = self.entry(global, instance, report, language)?;
         let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let text = format!("{}\n{}", text.trim_end_matches('\n').to_owned() + "\n", entry);
@@ -103,21 +97,19 @@ impl Import {
         let settings = &checked.checkpoints[instance];
         let language = language.unwrap_or(Language::En);
         let source = settings.gpt2.as_ref().or_else(|| checked.models.gpt2.get(&language));
+        let source = source.filter(|source| *source != models::SCRATCH);
         match source.map(|source| (source, models::find(source, &global.directory, models::Role::Tokenizer))) {
             Some((source, Ok(found))) => {
                 let files = found.files.into_iter().map(|(name, path)| (name, Content::File(path))).collect();
                 let gpt2 = Gpt2Config::load(&Bundle { files, name: source.clone() })?;
-                let profile = Profile {
-                    heads: settings.heads,
-                    normalize: settings.normalize,
-                    with_gpt2: settings.with_gpt2,
-                };
+                let profile =
+                    Profile { heads: settings.heads, normalize: settings.normalize, with_gpt2: settings.with_gpt2 };
                 checkpoint::adopt(content, &self.file.display().to_string(), &profile, &gpt2)?;
             }
             Some((source, Err(_))) => ui.warn(&format!(
                 "the language model {source} is not here, so whether the file fits it is only found out in the build"
             )),
-            None => {}
+            None => ui.warn("whether the file fits the scratch language model is only found out in the build"),
         }
         write(&path, |out| Ok(out.write_all(text.as_bytes())?))?;
         ui.out(entry.trim_end());
@@ -160,7 +152,8 @@ impl Import {
             ([], Some(guess)) => writeln!(entry, "stop_texts = {} # a guess: {}", guess.value, guess.why)?,
             ([], None) => {}
             (texts, _) => {
-                let texts: Vec<String> = texts.iter().filter(|text| !text.is_empty()).map(|text| quoted(text)).collect();
+                let texts: Vec<String> =
+                    texts.iter().filter(|text| !text.is_empty()).map(|text| quoted(text)).collect();
                 writeln!(entry, "stop_texts = [{}]", texts.join(", "))?;
             }
         }
@@ -178,7 +171,10 @@ impl Import {
     fn encoder(&self, ui: &Ui, folder: &Path, content: &Content, report: &Inspection) -> Result<()> {
         let guess = report.profile.iter().find(|guess| guess.setting == "hidden_act");
         let Some(activation) = &self.activation else {
-            let why = guess.map_or_else(|| "it is no CLIP".to_owned(), |guess| format!("{} is likely: {}", guess.value, guess.why));
+            let why = guess.map_or_else(
+                || "it is no CLIP".to_owned(),
+                |guess| format!("{} is likely: {}", guess.value, guess.why),
+            );
             return Err(UsageError {
                 text: format!("the weights of {} do not tell their activation ({why})", self.file.display()),
                 hint: "say `--activation quick_gelu` or `--activation gelu`".to_owned(),

@@ -19,6 +19,7 @@ use anyhow::{Context as _, Result};
 use crate::cache::{Cache, StatCache};
 
 pub use config::{Config, ConfigError};
+pub use execute::peak_memory;
 pub use graph::{Graph, Node, NodeId};
 pub use plan::{Plan, Planned, State};
 

@@ -110,9 +110,17 @@ pub struct Training {
     pub seeds: Vec<u64>,
     /// Whether a last batch that is not full is left out.
     pub drop_last: bool,
+    /// Share of activations that is dropped while GPT-2 is fine-tuned; frozen models have none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub dropout: f64,
     /// The original's loss: target id 0 is left out and no end-of-text is learnt.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub compat_ignore_zero: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_zero(x: &f64) -> bool {
+    *x == 0.0
 }
 
 impl Default for Training {
@@ -128,6 +136,7 @@ impl Default for Training {
             seed: 1,
             seeds: Vec::new(),
             drop_last: true,
+            dropout: 0.0,
             compat_ignore_zero: false,
         }
     }
@@ -151,6 +160,9 @@ impl Training {
         }
         if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
             return Err(format!("`weight_decay` must be a number from 0 on, not {}", self.weight_decay));
+        }
+        if !fraction(self.dropout) {
+            return Err(format!("`dropout` must lie in [0, 1), not {}", self.dropout));
         }
         if !(self.warmup.is_finite() && self.warmup >= 0.0 && (self.warmup < 1.0 || self.warmup.fract() == 0.0)) {
             return Err(format!("`warmup` must be a fraction of all steps or a count, not {}", self.warmup));
@@ -212,6 +224,7 @@ impl Train {
             seed: t.seed,
             drop_last: t.drop_last,
             finetune: self.finetune,
+            dropout: t.dropout,
             compat_ignore_zero: t.compat_ignore_zero,
         }
     }

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use anyhow::{Result, anyhow, ensure};
 use candle_core::{Device, Tensor};
 
-use super::{Bundle, Content};
+use super::checkpoint::read_weights;
 use super::gpt2::{Gpt2, Gpt2Config, Writer};
 use super::mapper::Mapper;
 use super::search::{DecodeConfig, Hypothesis, search};
 use super::tokenizer::CaptionTokenizer;
-use super::checkpoint::read_weights;
+use super::{Bundle, Content};
 use crate::language::Language;
 use crate::progress::{Interrupted, Progress};
 

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::*;
+use crate::model::checkpoint::{GPT_PREFIX, MAPPER_KEY, MAPPER_PREFIX};
 use crate::model::clip::ImageEncoder;
 use crate::model::init::Init;
 use crate::model::mapper::MapperConfig;
 use crate::model::mapper::{AmhtInit, MapperKind};
 use crate::model::search::Method;
 use crate::model::tokenizer::{train_bpe, train_characters};
-use crate::model::checkpoint::{GPT_PREFIX, MAPPER_KEY, MAPPER_PREFIX};
 use crate::model::weights;
 use crate::progress::Silent;
 use crate::{picture, shared};

@@ -64,6 +64,7 @@ fn config(file: &TensorFile, found: &Found, profile: &Profile, gpt2: &Gpt2Config
         ensure!(made == read, "the mapper makes rows of {made}, but the language model reads rows of {read}");
         return Ok(own);
     }
-    let shape = found.mapper.as_ref().context("it holds no mapper: no tensor of it is named as ClipCap's `clip_project`")?;
+    let shape =
+        found.mapper.as_ref().context("it holds no mapper: no tensor of it is named as ClipCap's `clip_project`")?;
     shape.config(gpt2.n_embd, profile.heads, profile.normalize.unwrap_or(false)).map_err(|why| anyhow!(why))
 }

@@ -40,10 +40,8 @@ pub fn export(trained: &Content, gpt2: Option<&Bundle>, format: ExportFormat, ou
         let (made, read) = (trained.mapper.config().width, gpt2.width());
         ensure!(made == read, "the mapper makes rows of {made}, but the language model reads rows of {read}");
     }
-    let mut tensors: Vec<(String, Tensor)> = named(&trained.mapper, gpt2.as_ref())
-        .into_iter()
-        .map(|(name, var)| (name, var.as_detached_tensor()))
-        .collect();
+    let mut tensors: Vec<(String, Tensor)> =
+        named(&trained.mapper, gpt2.as_ref()).into_iter().map(|(name, var)| (name, var.as_detached_tensor())).collect();
     let tokens = format!("{GPT_PREFIX}transformer.wte.weight");
     if let Some((_, table)) = tensors.iter().find(|(name, _)| *name == tokens) {
         tensors.push((format!("{GPT_PREFIX}lm_head.weight"), table.clone()));

@@ -49,7 +49,8 @@ impl MapperShape {
         if let Some([outputs, clip_dim]) = dims("weight") {
             return Some(Self { kind: MapperKind::Linear, clip_dim: *clip_dim, outputs: *outputs, ..none });
         }
-        let (Some([rows, clip_dim]), Some([prefix_length, width])) = (dims("linear.weight"), dims("prefix_const")) else {
+        let (Some([rows, clip_dim]), Some([prefix_length, width])) = (dims("linear.weight"), dims("prefix_const"))
+        else {
             return None;
         };
         let adaptive = dims("transformer.layers.0.attn.adaptive_weights");

@@ -5,12 +5,12 @@ use serde_json::json;
 
 use super::*;
 use crate::model::Bundle;
+use crate::model::Content;
 use crate::model::gpt2::{Gpt2, Gpt2Config};
 use crate::model::init::Init;
 use crate::model::mapper::{AmhtInit, Mapper, MapperConfig, MapperKind};
 use crate::model::ops::values;
 use crate::model::weights::{Dtype, TensorFile, Weights, torch};
-use crate::model::Content;
 use crate::shared;
 
 const KINDS: [MapperKind; 4] = [MapperKind::Linear, MapperKind::Mlp, MapperKind::Transformer, MapperKind::Amht];
@@ -128,11 +128,9 @@ fn bare_names_are_a_mapper_too() {
 #[test]
 fn guesses_are_those_of_the_published_models() {
     // ClipCap's transformer: 8 layers, 40 rows, RN50x4 vectors of 640; the paper's: 16 layers, 20 rows, 512.
-    let shaped = |layers, clip_dim| MapperConfig { layers, clip_dim, ..config(MapperKind::Transformer) };
-    let rows = [
-        ("ClipCap", shaped(8, 640), json!(8), json!(true)),
-        ("the paper", shaped(16, 512), json!(16), json!(false)),
-    ];
+    let shaped = |layers, clip_dim| MapperConfig { clip_dim, layers, ..config(MapperKind::Transformer) };
+    let rows =
+        [("ClipCap", shaped(8, 640), json!(8), json!(true)), ("the paper", shaped(16, 512), json!(16), json!(false))];
     for (name, config, heads, normalize) in rows {
         let report = inspect(&torch_file(&clipcap(&Mapper::init(&config, 1).unwrap(), None))).unwrap();
         let guess = |setting| report.profile.iter().find(|guess| guess.setting == setting).unwrap().value.clone();
@@ -167,7 +165,13 @@ fn what_does_not_fit_is_refused() {
             gpt2.config(),
             "has 4 heads, not 2",
         ),
-        ("another width", alone(MapperKind::Amht), amht(false), &wide, "rows of 16, but the language model reads rows of 32"),
+        (
+            "another width",
+            alone(MapperKind::Amht),
+            amht(false),
+            &wide,
+            "rows of 16, but the language model reads rows of 32",
+        ),
         ("a language model too many", changed(&|_| ()), amht(false), gpt2.config(), "set `with_gpt2 = true`"),
         ("none", alone(MapperKind::Amht), amht(true), gpt2.config(), "remove `with_gpt2`"),
         (
@@ -256,11 +260,12 @@ fn notes_are_believed() {
 fn the_golden_checkpoints_are_read() {
     let Some(golden) = shared::path("golden/models") else { return };
     let content = |path: &str| Content::File(golden.join(path));
-    let files = ["config.json", "model.safetensors"]
-        .map(|name| (name.to_owned(), content(&format!("gpt2_tiny/{name}"))));
+    let files =
+        ["config.json", "model.safetensors"].map(|name| (name.to_owned(), content(&format!("gpt2_tiny/{name}"))));
     let bundle = Bundle { files: files.into(), name: "gpt2_tiny".to_owned() };
     let gpt2 = Gpt2::load(&bundle).unwrap();
-    for (name, kind) in [("mlp", MapperKind::Mlp), ("transformer", MapperKind::Transformer), ("amht", MapperKind::Amht)] {
+    for (name, kind) in [("mlp", MapperKind::Mlp), ("transformer", MapperKind::Transformer), ("amht", MapperKind::Amht)]
+    {
         let file = content(&format!("mappers/{name}_checkpoint.pt"));
         let report = inspect(&file).unwrap();
         assert_eq!((report.missing.len(), report.unmatched.len()), (0, 0), "{name}");

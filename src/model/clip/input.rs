@@ -52,7 +52,10 @@ impl InputSpec {
         let size = side(&json["size"]).context("size")?.unwrap_or(Scale::ShortestSide(image_size));
         // Without a crop, as in Chinese-CLIP, pictures must come out at the network's size already.
         let uncut = json["do_center_crop"].as_bool() == Some(false);
-        ensure!(!uncut || size == Scale::Exact(image_size, image_size), "do_center_crop is false, but size is not exact");
+        ensure!(
+            !uncut || size == Scale::Exact(image_size, image_size),
+            "do_center_crop is false, but size is not exact"
+        );
         for step in ["do_resize", "do_rescale", "do_normalize"] {
             ensure!(json[step].as_bool() != Some(false), "{step} is false, which is not supported");
         }

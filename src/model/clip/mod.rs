@@ -1,8 +1,8 @@
 //! CLIP: pictures (and texts) to vectors that can be compared.
 
 mod config;
-mod input;
 mod convert;
+mod input;
 mod openclip;
 mod shape;
 mod text;
@@ -16,9 +16,9 @@ use super::Bundle;
 use super::scratch::ScratchVision;
 use crate::picture::Picture;
 
-pub use convert::convert;
+pub use convert::{convert, random};
 pub use input::{InputSpec, Scale};
-pub use shape::{ClipShape, Family};
+pub use shape::{ClipShape, Family, TextShape};
 pub use text::ClipText;
 pub use vision::ClipVision;
 

@@ -137,7 +137,7 @@ impl ClipShape {
     /// The names that the file lacks, and those that no tower of this shape has.
     pub fn differences(&self, shapes: &BTreeMap<String, Vec<usize>>) -> (Vec<String>, Vec<String>) {
         let shapes = if self.family == Family::OpenClip { openclip::new_shapes(shapes) } else { shapes.clone() };
-        let expected: BTreeSet<String> = self.names().into_iter().collect();
+        let expected: BTreeSet<String> = self.tensors().into_iter().map(|(name, _)| name).collect();
         let missing = expected.iter().filter(|name| !shapes.contains_key(*name)).cloned().collect();
         let other = |name: &&String| {
             let bert = self.family == Family::ChineseClip && name.starts_with("text_model.");
@@ -146,40 +146,53 @@ impl ClipShape {
         (missing, shapes.keys().filter(other).cloned().collect())
     }
 
-    fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = ["class_embedding", "patch_embedding.weight", "position_embedding.weight"]
-            .map(|name| format!("vision_model.embeddings.{name}"))
-            .into();
-        names.push("visual_projection.weight".to_owned());
-        let mut affine = |name: String| {
-            names.push(format!("{name}.weight"));
-            names.push(format!("{name}.bias"));
-        };
-        affine("vision_model.pre_layrnorm".to_owned());
-        affine("vision_model.post_layernorm".to_owned());
-        let mut towers = vec![("vision_model", self.layers)];
+    /// Every tensor's name, as in `CLIPModel`, and shape.
+    pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        let (d, patch, grid) = (self.width, self.patch_size, self.image_size / self.patch_size.max(1));
+        let embeddings = "vision_model.embeddings";
+        let mut tensors = vec![
+            (format!("{embeddings}.class_embedding"), vec![d]),
+            (format!("{embeddings}.patch_embedding.weight"), vec![d, 3, patch, patch]),
+            (format!("{embeddings}.position_embedding.weight"), vec![grid * grid + 1, d]),
+            ("visual_projection.weight".to_owned(), vec![self.projection_dim, d]),
+        ];
+        norm(&mut tensors, "vision_model.pre_layrnorm", d);
+        norm(&mut tensors, "vision_model.post_layernorm", d);
+        tower(&mut tensors, "vision_model", self.layers, [d, self.inner]);
         if let Some(text) = &self.text {
-            affine("text_model.final_layer_norm".to_owned());
-            towers.push(("text_model", text.layers));
+            let d = text.width;
+            tensors.push(("text_model.embeddings.token_embedding.weight".to_owned(), vec![text.vocab, d]));
+            tensors.push(("text_model.embeddings.position_embedding.weight".to_owned(), vec![text.positions, d]));
+            tensors.push(("text_projection.weight".to_owned(), vec![self.projection_dim, d]));
+            norm(&mut tensors, "text_model.final_layer_norm", d);
+            tower(&mut tensors, "text_model", text.layers, [d, text.inner]);
         }
-        for (tower, layers) in towers {
-            for layer in 0..layers {
-                for part in ["layer_norm1", "layer_norm2", "mlp.fc1", "mlp.fc2"] {
-                    affine(format!("{tower}.encoder.layers.{layer}.{part}"));
-                }
-                for part in ["q_proj", "k_proj", "v_proj", "out_proj"] {
-                    affine(format!("{tower}.encoder.layers.{layer}.self_attn.{part}"));
-                }
-            }
+        tensors
+    }
+}
+
+fn norm(tensors: &mut Vec<(String, Vec<usize>)>, name: &str, width: usize) {
+    tensors.extend(["weight", "bias"].map(|part| (format!("{name}.{part}"), vec![width])));
+}
+
+fn tower(tensors: &mut Vec<(String, Vec<usize>)>, tower: &str, layers: usize, [d, inner]: [usize; 2]) {
+    for layer in 0..layers {
+        let name = |part: &str| format!("{tower}.encoder.layers.{layer}.{part}");
+        for part in ["layer_norm1", "layer_norm2"] {
+            norm(tensors, &name(part), d);
         }
-        if self.text.is_some() {
-            names.extend(
-                ["embeddings.token_embedding.weight", "embeddings.position_embedding.weight"]
-                    .map(|name| format!("text_model.{name}")),
-            );
-            names.push("text_projection.weight".to_owned());
+        let linears = [
+            ("mlp.fc1", [inner, d]),
+            ("mlp.fc2", [d, inner]),
+            ("self_attn.q_proj", [d, d]),
+            ("self_attn.k_proj", [d, d]),
+            ("self_attn.v_proj", [d, d]),
+            ("self_attn.out_proj", [d, d]),
+        ];
+        for (part, shape) in linears {
+            tensors.push((name(&format!("{part}.weight")), shape.into()));
+            tensors.push((name(&format!("{part}.bias")), vec![shape[0]]));
         }
-        names
     }
 }
 

@@ -8,8 +8,8 @@ use super::openclip;
 use super::shape::is_buffer;
 use super::tower::{Norm, Tower};
 use crate::model::Bundle;
-use crate::model::weights::Tensors;
 use crate::model::ops::{Grad, Masking, Stored, embedding, matmul, values};
+use crate::model::weights::Tensors;
 
 /// The `eos_token_id` of old config files, which is not the end token's id.
 const OLD_END: u32 = 2;

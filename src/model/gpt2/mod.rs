@@ -12,7 +12,7 @@ use candle_core::{Tensor, Var};
 
 use super::Bundle;
 use super::init::Init;
-use super::ops::{Grad, Stored, matmul, prediction_loss, stack, values};
+use super::ops::{Dropout, Grad, Stored, matmul, prediction_loss, stack, values};
 use super::weights::Tensors;
 
 pub use cache::Cache;
@@ -151,9 +151,14 @@ impl Gpt2 {
     ///
     /// Adds the positions 0, 1, ... and attends to the past only. Fails if `t` is above [`Self::max_positions`].
     pub fn hidden(&self, x: &Tensor, trainable: bool) -> Result<Tensor> {
+        self.hidden_dropped(x, trainable, None)
+    }
+
+    /// [`Self::hidden`], with dropout where transformers' GPT-2 has it in training, if given.
+    pub fn hidden_dropped(&self, x: &Tensor, trainable: bool, dropout: Option<Dropout>) -> Result<Tensor> {
         let (length, room) = (x.dim(1)?, self.max_positions());
         ensure!(length <= room, "a sequence of {length} positions: the model has {room}");
-        Ok(stack(x, &self.net(trainable).stack(self.config.n_head)?)?)
+        Ok(stack(x, &self.net(trainable).stack(self.config.n_head, dropout)?)?)
     }
 
     /// The scores of all tokens before softmax: `f32[n, d]` (from [`Self::hidden`]) to `f32[n, v]`.

@@ -9,8 +9,8 @@ use candle_core::Tensor;
 use super::Gpt2Config;
 use crate::model::kernel::{Mat, Packed};
 use crate::model::ops::{
-    self, Activation, Affine, Grad, Masking, Projection, Stack, StackLayer, Stored, activate, embedding, layer_norm,
-    linear, linear_packed, values,
+    self, Activation, Affine, Dropout, Grad, Masking, Projection, Stack, StackLayer, Stored, activate, embedding,
+    layer_norm, linear, linear_packed, values,
 };
 
 /// Tensors by checkpoint name.
@@ -166,7 +166,7 @@ impl Net {
     }
 
     /// Everything between embeddings and head as one operation, for whole sequences.
-    pub(super) fn stack(&self, heads: usize) -> Result<Arc<Stack>> {
+    pub(super) fn stack(&self, heads: usize, dropout: Option<Dropout>) -> Result<Arc<Stack>> {
         Ok(Arc::new(Stack {
             positions: Some(self.wpe.clone()),
             layers: self.blocks.iter().map(Block::in_stack).collect::<Result<_>>()?,
@@ -175,6 +175,7 @@ impl Net {
             activation: self.activation,
             eps: self.eps as f32,
             masking: Masking::causal(),
+            dropout,
         }))
     }
 

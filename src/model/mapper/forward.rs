@@ -69,6 +69,7 @@ pub(super) fn transformer(config: &MapperConfig, clip: &Tensor, find: Find) -> R
         activation: Activation::Relu,
         eps: EPS,
         masking: Masking::none(),
+        dropout: None,
     };
     let z = stack(&Tensor::cat(&[&rows, &constants], 1)?, &Arc::new(layers))?;
     z.narrow(1, config.clip_length, k)?.contiguous()

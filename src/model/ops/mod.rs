@@ -8,6 +8,7 @@ mod activation;
 mod assemble;
 mod attention;
 mod conv;
+mod dropout;
 mod embedding;
 mod heads;
 mod linear;
@@ -27,6 +28,7 @@ pub use activation::{Activation, activate, add, gelu, gelu_new, quick_gelu, relu
 pub use assemble::assemble;
 pub use attention::{Masking, attention, attention_kv, attention_qkv};
 pub use conv::{Conv, conv2d};
+pub use dropout::Dropout;
 pub use embedding::embedding;
 pub use heads::matmul_heads;
 pub use linear::{Stored, linear, matmul};

@@ -1,3 +1,5 @@
+mod dropout;
+
 use std::sync::Arc;
 
 use candle_core::{Result, Tensor, Var};
@@ -126,7 +128,7 @@ fn small_stack(joint: bool, weight: &mut dyn FnMut(&[usize]) -> Tensor) -> Stack
     let last_norm = joint.then(|| Norm { weight: weight(&[8]), bias: weight(&[8]) });
     let positions = joint.then(|| weight(&[5, 8]));
     let masking = if joint { Masking::causal() } else { Masking::none() };
-    Stack { positions, layers, last_norm, heads: 2, activation: Activation::GeluNew, eps: 1e-5, masking }
+    Stack { positions, layers, last_norm, heads: 2, activation: Activation::GeluNew, eps: 1e-5, masking, dropout: None }
 }
 
 /// The same layers, one operation after the other.

@@ -42,6 +42,14 @@ pub struct TrainConfig {
     pub finetune: bool,
     /// Computes the loss of the original: no target at the end of a caption, and none whose id is 0.
     pub compat_ignore_zero: bool,
+    /// How likely a number inside the language model is dropped while it is trained along, from 0 to below 1; see [`Gpt2::hidden_dropped`].
+    #[serde(skip_serializing_if = "is_zero")]
+    pub dropout: f64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(x: &f64) -> bool {
+    *x == 0.0
 }
 
 impl Default for TrainConfig {
@@ -58,6 +66,7 @@ impl Default for TrainConfig {
             drop_last: false,
             finetune: false,
             compat_ignore_zero: false,
+            dropout: 0.0,
         }
     }
 }
@@ -71,6 +80,12 @@ impl TrainConfig {
         let beta = |beta: f64| (0.0..1.0).contains(&beta);
         ensure!(beta(self.betas.0) && beta(self.betas.1), "betas {:?} must be from 0 to below 1", self.betas);
         ensure!(self.eps > 0.0 && self.weight_decay >= 0.0, "eps must be above 0 and weight_decay from 0 on");
+        ensure!((0.0..1.0).contains(&self.dropout), "a dropout of {} must be from 0 to below 1", self.dropout);
+        ensure!(
+            self.finetune || self.dropout == 0.0,
+            "a dropout of {} is for fine-tuning the language model: set finetune, or leave dropout out",
+            self.dropout
+        );
         if let Warmup::Fraction(share) = self.warmup {
             ensure!((0.0..=1.0).contains(&share), "a warm-up of the share {share} must be from 0 to 1");
         }

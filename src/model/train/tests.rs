@@ -151,9 +151,9 @@ fn gradients_agree_with_central_differences() {
     let gpt2 = small_gpt2();
     let mut data = small_data();
     for (name, kind) in KINDS {
-        for (bos, finetune) in [(None, false), (Some(29), true)] {
+        for (bos, finetune, dropout) in [(None, false, 0.0), (Some(29), true, 0.0), (None, true, 0.3)] {
             data.bos = bos;
-            let config = TrainConfig { finetune, ..small_config() };
+            let config = TrainConfig { finetune, dropout, ..small_config() };
             let mut trainer =
                 Trainer::new(&config, Mapper::init(&small_mapper(kind), 1).unwrap(), &gpt2, &data, 1).unwrap();
             let examples: Vec<&Example> = data.train[..4].iter().collect();
@@ -170,7 +170,12 @@ fn gradients_agree_with_central_differences() {
                     let mut moved = before.clone();
                     moved[i] += by;
                     var.set(&Tensor::from_vec(moved, var.shape(), &Device::Cpu).unwrap()).unwrap();
-                    trainer.evaluate(&examples).unwrap().0
+                    // The masks of one step stay the same.
+                    if dropout > 0.0 {
+                        trainer.gradients(&examples).unwrap().0
+                    } else {
+                        trainer.evaluate(&examples).unwrap().0
+                    }
                 };
                 let largest = grad.iter().fold(0.02_f32, |a, g| a.max(g.abs()));
                 // A few elements of every tensor, spread over it.
@@ -260,8 +265,8 @@ impl Checkpoint for Kept {
 #[test]
 fn a_run_that_was_stopped_goes_on_to_the_same_bytes() {
     let (data, mapper) = (small_data(), small_mapper(MapperKind::Amht));
-    for finetune in [false, true] {
-        let config = TrainConfig { finetune, ..small_config() };
+    for (finetune, dropout) in [(false, 0.0), (true, 0.0), (true, 0.2)] {
+        let config = TrainConfig { finetune, dropout, ..small_config() };
         let whole = train(&config, &mapper, &small_gpt2(), &data, &mut Forget, &Silent).unwrap();
         let mut kept = Kept::default();
         // Four batches an epoch: stopped inside the first, the second and the third.
@@ -270,7 +275,7 @@ fn a_run_that_was_stopped_goes_on_to_the_same_bytes() {
             assert!(stopped.unwrap_err().is::<Interrupted>());
         }
         let resumed = train(&config, &mapper, &small_gpt2(), &data, &mut kept, &Silent).unwrap();
-        assert!(resumed == whole, "finetune {finetune}");
+        assert!(resumed == whole, "finetune {finetune}, dropout {dropout}");
         // The state of other settings is not used.
         let other = TrainConfig { seed: 2, ..config };
         let fresh = train(&other, &mapper, &small_gpt2(), &data, &mut Forget, &Silent).unwrap();
@@ -282,14 +287,50 @@ fn a_run_that_was_stopped_goes_on_to_the_same_bytes() {
 
 #[test]
 fn thread_counts_change_no_bit() {
-    let run = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| {
-            train(&small_config(), &small_mapper(MapperKind::Amht), &small_gpt2(), &small_data(), &mut Forget, &Silent)
-                .unwrap()
-        })
+    for config in [small_config(), TrainConfig { finetune: true, dropout: 0.2, ..small_config() }] {
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                train(&config, &small_mapper(MapperKind::Amht), &small_gpt2(), &small_data(), &mut Forget, &Silent)
+                    .unwrap()
+            })
+        };
+        assert!(run(1) == run(3));
+    }
+}
+
+#[test]
+fn dropout_acts_in_training_alone_and_anew_at_every_step() {
+    let (gpt2, data) = (small_gpt2(), small_data());
+    let examples: Vec<&Example> = data.train[..4].iter().collect();
+    // A learning rate of 0: the weights stay while the steps are counted.
+    let run = |dropout: f64| {
+        let config = TrainConfig { finetune: true, dropout, lr: 0.0, ..small_config() };
+        let mapper = Mapper::init(&small_mapper(MapperKind::Transformer), 1).unwrap();
+        let mut trainer = Trainer::new(&config, mapper, &gpt2, &data, 9).unwrap();
+        let steps: Vec<f64> = (0..3).map(|_| trainer.step(&examples).unwrap().loss).collect();
+        (steps, trainer.evaluate(&examples).unwrap())
     };
-    assert!(run(1) == run(3));
+    let ((plain, evaluated), (dropped, unchanged)) = (run(0.0), run(0.3));
+    assert!(plain.iter().all(|loss| *loss == evaluated.0), "{plain:?} {evaluated:?}");
+    assert_eq!(evaluated, unchanged);
+    let mut losses = [&plain[..1], &dropped].concat();
+    losses.sort_by(f64::total_cmp);
+    losses.dedup();
+    assert_eq!(losses.len(), 4, "{losses:?}");
+    assert_eq!(run(0.3).0, dropped);
+}
+
+#[test]
+fn settings_without_dropout_are_written_as_before_there_was_any() {
+    let json = |config: &TrainConfig| serde_json::to_string(config).unwrap();
+    let plain = json(&TrainConfig { finetune: true, ..TrainConfig::default() });
+    // Origin: what the version before wrote; keys and saved states hang on it.
+    let before = r#"{"epochs":10,"batch_size":12,"lr":0.00002,"betas":[0.9,0.999],"eps":1e-8,"weight_decay":0.01,"warmup":{"fraction":0.1},"seed":0,"drop_last":false,"finetune":true,"compat_ignore_zero":false}"#;
+    assert_eq!(plain, before);
+    assert_eq!(serde_json::from_str::<TrainConfig>(&plain).unwrap().dropout, 0.0);
+    let dropped = TrainConfig { finetune: true, dropout: 0.1, ..TrainConfig::default() };
+    assert_eq!(serde_json::from_str::<TrainConfig>(&json(&dropped)).unwrap(), dropped);
 }
 
 #[test]
@@ -318,6 +359,9 @@ fn what_cannot_work_is_refused_with_a_reason() {
         (run(small_config(), TrainData { dim: 7, ..small_data() }), "vectors of 6"),
         (run(TrainConfig { lr: 1e30, ..small_config() }, small_data()), "lower learning rate"),
         (run(TrainConfig { batch_size: 0, ..small_config() }, small_data()), "batch"),
+        (run(TrainConfig { dropout: 0.1, ..small_config() }, small_data()), "for fine-tuning"),
+        (run(TrainConfig { dropout: 1.0, finetune: true, ..small_config() }, small_data()), "below 1"),
+        (run(TrainConfig { dropout: f64::NAN, ..small_config() }, small_data()), "below 1"),
         (run(TrainConfig { lr: f64::NAN, ..small_config() }, small_data()), "learning rate"),
     ];
     for (message, part) in rows {

@@ -10,7 +10,7 @@ use crate::model::adamw::{AdamW, Clip};
 use crate::model::checkpoint::{named, save_weights};
 use crate::model::gpt2::Gpt2;
 use crate::model::mapper::Mapper;
-use crate::model::ops::{assemble, backward};
+use crate::model::ops::{Dropout, assemble, backward};
 
 /// A mapper on its way.
 pub struct Trainer<'a> {
@@ -101,7 +101,10 @@ impl<'a> Trainer<'a> {
         ensure!(!batch.targets.is_empty(), "a batch of captions without any token to predict");
         let prefixes = if learning { self.mapper.forward(&batch.clip)? } else { self.mapper.prefixes(&batch.clip)? };
         let text = self.gpt2.embed_tokens(&batch.text, trainable)?;
-        let hidden = self.gpt2.hidden(&assemble(&prefixes, &text, &batch.which)?, trainable)?;
+        let TrainConfig { dropout: p, seed, .. } = *self.config;
+        let dropout = (trainable && p > 0.0).then(|| Dropout { p, seed, step: self.steps() });
+        let rows = assemble(&prefixes, &text, &batch.which)?;
+        let hidden = self.gpt2.hidden_dropped(&rows, trainable, dropout)?;
         let loss = self.gpt2.loss(&hidden, &batch.positions, &batch.targets, trainable)?;
         Ok((loss, batch.targets.len()))
     }

@@ -11,8 +11,8 @@ use crate::pipeline::{models, resources};
 use crate::stage::Stage;
 use crate::stage::annotations::ReadAnnotations;
 use crate::stage::caption::Caption;
-use crate::stage::floor::{ByClass, Constant, Human, Nearest};
 use crate::stage::external;
+use crate::stage::floor::{ByClass, Constant, Human, Nearest};
 use crate::stage::ingest::Ingest;
 use crate::stage::meteor::MeteorTables;
 use crate::stage::pretrain::{PretrainClip, PretrainGpt2};
@@ -229,11 +229,8 @@ impl Builder<'_> {
                 Some(source) => self.embed(name, dataset.ingest, images, self.image_encoder(source)),
                 None => dataset.embed,
             };
-            let profile = Profile {
-                heads: checkpoint.heads,
-                normalize: checkpoint.normalize,
-                with_gpt2: checkpoint.with_gpt2,
-            };
+            let profile =
+                Profile { heads: checkpoint.heads, normalize: checkpoint.normalize, with_gpt2: checkpoint.with_gpt2 };
             let inputs = vec![
                 file("file", self.root.join(&checkpoint.file)),
                 Input { name: "gpt2".into(), from: gpt2(models::Role::Tokenizer) },
@@ -257,7 +254,8 @@ impl Builder<'_> {
         let model = if finetune { format!("{mapper}_gpt") } else { mapper.to_owned() };
         let run = |builder: &mut Self, model: &str, seed: u64| {
             let name = format!("{}_{model}", dataset.name);
-            let training = Training { seed, seeds: Vec::new(), ..builder.config.train.clone() };
+            let dropout = if finetune { builder.config.train.dropout } else { 0.0 };
+            let training = Training { seed, seeds: Vec::new(), dropout, ..builder.config.train.clone() };
             let train = builder.train(&name, dataset, (mapper, finetune, training), tokenize, gpt2);
             // A language model that was trained along comes with the mapper's weights.
             let role = if finetune { models::Role::Tokenizer } else { models::Role::LanguageModel };

@@ -5,9 +5,9 @@ use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::DataType;
 use serde::{Deserialize, Serialize};
 
-use crate::stage::{Context, Inputs, Outcome, captions_table};
 use crate::dataset::candidates::{self, CAPTION, Entry, ImageKey, Record, Target};
 use crate::language::Split;
+use crate::stage::{Context, Inputs, Outcome, captions_table};
 use crate::table;
 
 /// History: 1, the first.

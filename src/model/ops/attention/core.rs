@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::Masking;
 use crate::model::kernel::{Buffer, Mat, MatMut, Start, gemm_serial, rows};
+use crate::model::ops::dropout::Mask;
 
 /// A batch of matrices within larger ones.
 #[derive(Clone, Copy)]
@@ -113,9 +114,12 @@ impl<'a> Targets<'a> {
 }
 
 /// Writes the result `[b, tq, d]`, and the probabilities `[b, heads, tq, tk]` if `kept` is not empty.
+///
+/// Dropout acts on the probabilities between the two; those kept are the ones before.
 pub(in crate::model::ops) fn forward(
     size: Size,
     masking: &Masking,
+    dropout: Option<Mask>,
     [q, k, v]: [View; 3],
     out: &mut [f32],
     kept: &mut [f32],
@@ -137,6 +141,8 @@ pub(in crate::model::ops) fn forward(
                 rows::softmax(seen, size.scale());
                 hidden.fill(0.0);
             }
+            let dropped = dropout.map(|mask| dropped(size, masking, mask, (batch, head), p));
+            let p = dropped.as_deref().unwrap_or(p);
             let out = MatMut::strided(&mut out[head * size.dh..], tq, size.dh, size.width());
             gemm_serial(Mat::new(p, tq, tk), v.head(batch, head, size, tk), out, Start::Zero);
         }
@@ -149,27 +155,56 @@ pub(in crate::model::ops) fn forward(
     }
 }
 
-/// Writes the gradients, given the probabilities `p` of the forward pass and the gradient `g` of its result.
-pub(in crate::model::ops) fn backward(size: Size, masking: &Masking, p: &[f32], views: [View; 4], targets: Targets) {
+/// A copy of the probabilities of one head, some of them dropped.
+fn dropped(size: Size, masking: &Masking, mask: Mask, (batch, head): (usize, usize), p: &[f32]) -> Buffer {
+    let (tq, tk) = (size.queries, size.keys);
+    let mut dropped = Buffer::copy(p);
+    for (i, p) in dropped.chunks_mut(tk).enumerate() {
+        mask.apply(batch, i, head, &mut p[..masking.visible(batch, i, tq, tk)]);
+    }
+    dropped
+}
+
+/// Writes the gradients, given the probabilities `p` that the forward pass kept and the gradient `g` of its result.
+pub(in crate::model::ops) fn backward(
+    size: Size,
+    masking: &Masking,
+    dropout: Option<Mask>,
+    p: &[f32],
+    views: [View; 4],
+    targets: Targets,
+) {
     if size.is_empty() {
         return;
     }
     targets.rows(size).into_par_iter().enumerate().for_each(|(batch, mut targets)| {
-        backward_row(size, masking, batch, p, views, &mut targets);
+        backward_row(size, masking, dropout, batch, p, views, &mut targets);
     });
 }
 
 /// The gradients of one batch row.
-fn backward_row(size: Size, masking: &Masking, batch: usize, p: &[f32], [q, k, v, g]: [View; 4], targets: &mut Row) {
+fn backward_row(
+    size: Size,
+    masking: &Masking,
+    dropout: Option<Mask>,
+    batch: usize,
+    p: &[f32],
+    [q, k, v, g]: [View; 4],
+    targets: &mut Row,
+) {
     let (tq, tk) = (size.queries, size.keys);
     let mut ds = Buffer::new(tq * tk);
     for head in 0..size.heads {
         let p = &p[(batch * size.heads + head) * tq * tk..][..tq * tk];
         let g = g.head(batch, head, size, tq);
-        gemm_serial(Mat::new(p, tq, tk).t(), g, targets.head(2, head, size), Start::Zero);
+        let dropped = dropout.map(|mask| dropped(size, masking, mask, (batch, head), p));
+        gemm_serial(Mat::new(dropped.as_deref().unwrap_or(p), tq, tk).t(), g, targets.head(2, head, size), Start::Zero);
         gemm_serial(g, v.head(batch, head, size, tk).t(), MatMut::new(&mut ds, tq, tk), Start::Zero);
         for (i, (p, ds)) in p.chunks(tk).zip(ds.chunks_mut(tk)).enumerate() {
             let (seen, hidden) = ds.split_at_mut(masking.visible(batch, i, tq, tk));
+            if let Some(mask) = dropout {
+                mask.apply(batch, i, head, seen);
+            }
             rows::softmax_back(&p[..seen.len()], seen, size.scale());
             hidden.fill(0.0);
         }

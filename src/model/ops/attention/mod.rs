@@ -126,7 +126,7 @@ impl Attention {
     fn forward(&self, size: Size, views: [View; 3]) -> (CpuStorage, Shape) {
         let mut out = vec![0.0; size.batch * size.queries * size.width()];
         let mut kept = Buffer::new(if self.keep { size.probabilities() } else { 0 });
-        core::forward(size, &self.masking, views, &mut out, &mut kept);
+        core::forward(size, &self.masking, None, views, &mut out, &mut kept);
         if self.keep {
             *self.probabilities.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
         }
@@ -139,7 +139,7 @@ impl Attention {
         let grad = grad.contiguous()?;
         let g = values(&grad)?;
         let g = View::contiguous(&g, size.queries, size.width());
-        core::backward(size, &self.masking, p, [q, k, v, g], targets);
+        core::backward(size, &self.masking, None, p, [q, k, v, g], targets);
         Ok(())
     }
 }

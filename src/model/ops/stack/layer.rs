@@ -3,6 +3,7 @@
 use candle_core::{Result, bail};
 
 use super::super::attention::core::{self, Size, Targets, View};
+use super::super::dropout::{Mask, Masks};
 use super::super::norm::norm_input_gradient;
 use super::super::{column_sums, each_row, heads, sink, values};
 use super::{Affine, Norm, Projection, Stack, StackLayer};
@@ -18,6 +19,7 @@ pub(super) struct Call<'a> {
 
 /// What the backward pass of one layer needs.
 pub(super) struct Saved {
+    masks: Option<Masks>,
     /// The layer's input, and what it is after attention.
     x: Buffer,
     middle: Buffer,
@@ -123,6 +125,22 @@ impl Call<'_> {
         Ok(())
     }
 
+    /// Drops elements of rows, or of the gradient by them.
+    pub(super) fn drop_rows(&self, mask: Option<Mask>, x: &mut [f32]) {
+        if let Some(mask) = mask {
+            mask.apply_rows(self.size.queries, self.width(), x);
+        }
+    }
+
+    /// A copy of a gradient as [`Self::drop_rows`] makes it, if there is a mask.
+    fn dropped(&self, mask: Option<Mask>, g: &[f32]) -> Option<Buffer> {
+        mask.is_some().then(|| {
+            let mut g = Buffer::copy(g);
+            self.drop_rows(mask, &mut g);
+            g
+        })
+    }
+
     fn normed(&self, norm: &Norm, x: &[f32]) -> Result<Buffer> {
         let mut out = Buffer::new(x.len());
         self.norm(norm, x, &mut out)?;
@@ -143,7 +161,12 @@ impl Call<'_> {
     }
 
     /// The layer's result, and what its backward pass needs if there will be one.
-    pub(super) fn forward(&self, layer: &StackLayer, x: Buffer) -> Result<(Buffer, Option<Saved>)> {
+    pub(super) fn forward(
+        &self,
+        layer: &StackLayer,
+        masks: Option<Masks>,
+        x: Buffer,
+    ) -> Result<(Buffer, Option<Saved>)> {
         let d = self.width();
         let normed = self.normed(&layer.norm1, &x)?;
         let mut raw_queries = None;
@@ -162,17 +185,21 @@ impl Call<'_> {
         let mut attended = normed;
         let mut probabilities = Buffer::new(if self.keep { self.size.probabilities() } else { 0 });
         let views = self.views(&queries, keys_values.as_deref())?;
-        core::forward(self.size, &self.stack.masking, views, &mut attended, &mut probabilities);
+        let on_probabilities = masks.map(|masks| masks.probabilities);
+        core::forward(self.size, &self.stack.masking, on_probabilities, views, &mut attended, &mut probabilities);
         let mut middle = layer.project.forward(&attended)?;
+        self.drop_rows(masks.map(|masks| masks.attended), &mut middle);
         add(&mut middle, &x, d);
         let inner = layer.fc1.forward(&self.normed(&layer.norm2, &middle)?)?;
         let mut activated = Buffer::new(inner.len());
         let width = layer.fc1.sizes()?.1;
         each_row(&mut activated, width, |row, out| self.stack.activation.forward(&inner[row * width..][..width], out));
         let mut y = layer.fc2.forward(&activated)?;
+        self.drop_rows(masks.map(|masks| masks.fed_forward), &mut y);
         add(&mut y, &middle, d);
         let activated = layer.fc2.is_trainable().then_some(activated);
-        let saved = Saved { x, middle, raw_queries, queries, keys_values, probabilities, attended, inner, activated };
+        let saved =
+            Saved { masks, x, middle, raw_queries, queries, keys_values, probabilities, attended, inner, activated };
         Ok((y, self.keep.then_some(saved)))
     }
 
@@ -182,8 +209,11 @@ impl Call<'_> {
         drop(dy);
         let d = self.width();
         let mut d_attended = Buffer::new(middle.len());
-        layer.project.backward_input(&middle, &mut d_attended, Start::Zero)?;
-        layer.project.give(&saved.attended, &middle)?;
+        let dropped = self.dropped(saved.masks.map(|masks| masks.attended), &middle);
+        let g = dropped.as_deref().unwrap_or(&middle);
+        layer.project.backward_input(g, &mut d_attended, Start::Zero)?;
+        layer.project.give(&saved.attended, g)?;
+        drop(dropped);
         let mut d_normed = Buffer::new(middle.len());
         self.backward_attention(layer, saved, &d_attended, &mut d_normed)?;
         let mut dx = d_attended;
@@ -196,10 +226,13 @@ impl Call<'_> {
     fn backward_feed_forward(&self, layer: &StackLayer, saved: &Saved, dy: &[f32]) -> Result<Buffer> {
         let (d, width) = (self.width(), layer.fc1.sizes()?.1);
         let mut d_activated = Buffer::new(saved.inner.len());
-        layer.fc2.backward_input(dy, &mut d_activated, Start::Zero)?;
+        let dropped = self.dropped(saved.masks.map(|masks| masks.fed_forward), dy);
+        let g = dropped.as_deref().unwrap_or(dy);
+        layer.fc2.backward_input(g, &mut d_activated, Start::Zero)?;
         if let Some(activated) = &saved.activated {
-            layer.fc2.give(activated, dy)?;
+            layer.fc2.give(activated, g)?;
         }
+        drop(dropped);
         let mut d_inner = Buffer::new(saved.inner.len());
         each_row(&mut d_inner, width, |row, out| {
             let at = row * width..(row + 1) * width;
@@ -223,16 +256,17 @@ impl Call<'_> {
         let views = [q, k, v, View::contiguous(g, self.size.queries, self.width())];
         let normed = if layer.projection.is_trainable() { Some(self.normed(&layer.norm1, &saved.x)?) } else { None };
         let mut dq = Buffer::new(saved.queries.len());
-        let masking = &self.stack.masking;
+        let (masking, dropout) = (&self.stack.masking, saved.masks.map(|masks| masks.probabilities));
+        let p = &saved.probabilities;
         match &layer.projection {
             Projection::Joint(joint) => {
-                core::backward(self.size, masking, &saved.probabilities, views, Targets::Joint(&mut dq));
+                core::backward(self.size, masking, dropout, p, views, Targets::Joint(&mut dq));
                 joint.backward_input(&dq, d_normed, Start::Zero)?;
                 normed.map_or(Ok(()), |normed| joint.give(&normed, &dq))
             }
             Projection::Split { queries, adaptive, keys_values } => {
                 let mut dkv = Buffer::new(2 * dq.len());
-                core::backward(self.size, masking, &saved.probabilities, views, Targets::Pair(&mut dq, &mut dkv));
+                core::backward(self.size, masking, dropout, p, views, Targets::Pair(&mut dq, &mut dkv));
                 if let (Some((weights, biases)), Some(raw)) = (adaptive, &saved.raw_queries) {
                     let mut d_raw = Buffer::new(dq.len());
                     let (dw, db) = heads::backward(raw, weights, &dq, &mut d_raw)?;

@@ -11,6 +11,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, Var, bai
 
 use self::layer::{Call, Saved};
 use super::attention::Masking;
+use super::dropout::Dropout;
 use super::norm::{norm_gradients, norm_input_gradient};
 use super::{Activation, Grad, Stored, contiguous, each_row, layer_norm, linear, result, sink, tensor, values};
 use crate::model::kernel::{Buffer, rows};
@@ -85,6 +86,8 @@ pub struct Stack {
     pub eps: f32,
     /// Which rows see which.
     pub masking: Masking,
+    /// Of the input, of the probabilities of attention, and of what each layer adds to its rows.
+    pub dropout: Option<Dropout>,
 }
 
 impl Affine {
@@ -119,6 +122,9 @@ impl Stack {
 ///
 /// Weights that are variables get gradients from [`super::backward`] alone, not from candle's own.
 pub fn stack(x: &Tensor, stack: &Arc<Stack>) -> Result<Tensor> {
+    if let Some(dropout) = stack.dropout.filter(|dropout| !dropout.is_valid()) {
+        bail!("a dropout of {} must be from 0 to below 1", dropout.p);
+    }
     let trainable = stack.is_trainable();
     let mut x = x.contiguous()?;
     if trainable && !x.track_op() {
@@ -178,9 +184,10 @@ impl CustomOp1 for Op {
         let call = self.call(layout.shape())?;
         let mut x = Buffer::copy(contiguous(x, layout)?);
         self.add_positions(&call, &mut x)?;
+        call.drop_rows(self.stack.dropout.map(Dropout::input), &mut x);
         let mut saved = Vec::new();
-        for layer in &self.stack.layers {
-            let (y, kept) = call.forward(layer, x)?;
+        for (number, layer) in self.stack.layers.iter().enumerate() {
+            let (y, kept) = call.forward(layer, self.stack.dropout.map(|dropout| dropout.layer(number)), x)?;
             saved.extend(kept);
             x = y;
         }
@@ -216,6 +223,7 @@ impl CustomOp1 for Op {
         for (layer, saved) in self.stack.layers.iter().zip(saved).rev() {
             dx = call.backward(layer, &saved, dx)?;
         }
+        call.drop_rows(self.stack.dropout.map(Dropout::input), &mut dx);
         self.give_positions(&call, &dx)?;
         Ok(Some(tensor(dx.to_vec(), x.shape())?))
     }

@@ -1,4 +1,4 @@
-//! `rsic bench`.
+//! `rsic bench scores`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,8 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Global;
 use crate::cache::Cache;
+use crate::command::Global;
 use crate::language::Language;
 use crate::sample;
 use crate::ui::{self, Ui};
@@ -21,7 +21,7 @@ use crate::ui::{self, Ui};
 /// Each size is scored by a process of its own, with METEOR's tables compiled before, from reading the files to
 /// intervals. The peer does what `pycocoevalcap` does on the same captions: PTB tokenizer, BLEU, METEOR, ROUGE-L, CIDEr.
 #[derive(Debug, Args)]
-pub struct Bench {
+pub(super) struct Scores {
     /// How many images, each with five references.
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [1000, 10_000])]
     images: Vec<usize>,
@@ -91,9 +91,9 @@ peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, r
 print("RESULT " + json.dumps({"steps": steps, "peak_bytes": peak * 1024, "scores": scores}))
 "#;
 
-impl Bench {
+impl Scores {
     /// Runs the command.
-    pub fn run(&self, global: &Global, ui: &Ui) -> Result<ExitCode> {
+    pub(super) fn run(&self, global: &Global, ui: &Ui) -> Result<ExitCode> {
         let pool = self.pool()?;
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
         let progress = ui.progress("bench");
