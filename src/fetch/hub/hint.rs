@@ -37,7 +37,7 @@ impl HubError {
             Self::NoRevision { .. } => "the branches, tags and pull requests are on the model's web page".to_owned(),
             Self::NoFile { .. } => "the files are listed on the model's web page, under `Files`".to_owned(),
             Self::NoModel { others, id, .. } if !others.is_empty() => {
-                format!("name one of its files, such as {id}/{}", others[0])
+                format!("get one of its files, then make a model folder of it: `rsic fetch {id} --file {}`", others[0])
             }
             Self::NoModel { .. } => {
                 "give another model or revision; some have safetensors only at refs/pr/N".to_owned()
