@@ -159,6 +159,17 @@ pub fn captions() -> SchemaRef {
     ])
 }
 
+/// `caption/nbest`: all captions of every image where several are asked for; rank 1 is the one of `captions`.
+pub fn nbest() -> SchemaRef {
+    schema(&[
+        ("image_id", DataType::UInt32, false),
+        ("rank", DataType::UInt32, false),
+        ("caption", DataType::Utf8, false),
+        ("tokens", list_of(DataType::UInt32), false),
+        ("log_prob", DataType::Float64, false),
+    ])
+}
+
 /// `caption/*_human`: the sentences that are no references because a caption is one of them.
 pub fn held_out() -> SchemaRef {
     schema(&[("image_id", DataType::UInt32, false), ("sent_id", DataType::UInt32, false)])

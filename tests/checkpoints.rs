@@ -142,7 +142,7 @@ fn what_cannot_be_asked_for_is_refused() {
 }
 
 /// `ClipCap`'s model in PyTorch, from the description of its checkpoints; it loads an exported file with strict=True.
-const STRICT: &str = r#"
+const STRICT: &str = r"
 import json, sys
 import torch
 from torch import nn
@@ -177,7 +177,7 @@ class Model(nn.Module):
         self.clip_project = Mapper(16, 32, 3, 3, 2, 1)
 model = Model()
 print(model.load_state_dict(torch.load(sys.argv[1], weights_only=True), strict=True))
-"#;
+";
 
 /// Set `RSIC_TORCH` to a Python with torch to run this; torch is too large to be fetched for a test.
 #[test]

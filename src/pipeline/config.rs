@@ -9,7 +9,7 @@ use super::graph::Floor;
 use super::models::SCRATCH;
 use crate::language::Language;
 use crate::model::scratch::{ScratchClipConfig, ScratchGpt2Config};
-use crate::stage::caption::Decoding;
+use crate::model::search::DecodeConfig;
 use crate::stage::embed::Embed;
 use crate::stage::score::Scoring;
 use crate::stage::train::{MapperSettings, Training};
@@ -156,7 +156,7 @@ pub struct Captioning {
     /// The longest caption in tokens, by language.
     pub max_tokens: BTreeMap<Language, usize>,
     /// The decoding settings of all languages.
-    pub decoding: Decoding,
+    pub decoding: DecodeConfig,
 }
 
 impl Default for Captioning {
@@ -164,7 +164,7 @@ impl Default for Captioning {
         Self {
             split: crate::language::Split::Test,
             max_tokens: BTreeMap::from([(Language::En, 67), (Language::Zh, 80)]),
-            decoding: Decoding::default(),
+            decoding: DecodeConfig::default(),
         }
     }
 }
@@ -345,8 +345,10 @@ impl Config {
                 return wrong(key, format!("[{key}]: {error:#}"), None);
             }
         }
-        if let Err(message) = self.caption.decoding.check() {
-            return wrong("caption", message, None);
+        for &max_tokens in self.caption.max_tokens.values() {
+            if let Err(error) = self.caption.decoding.check(max_tokens) {
+                return wrong("caption", format!("[caption]: {error:#}"), None);
+            }
         }
         for language in self.models.gpt2.keys() {
             if self.caption.max_tokens.get(language).is_none_or(|&n| n == 0) {

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use arrow::array::{Float64Array, RecordBatch, StringArray, UInt32Array};
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt32Array};
 use serde::{Deserialize, Serialize};
 use serde_json::ser::{PrettyFormatter, Serializer};
 
 use super::{Context, Inputs, Outcome};
 use crate::language::{Language, Split};
-use crate::model::captioner::{Caption as Made, Captioner};
-use crate::model::search::{DecodeConfig, Method};
+use crate::model::captioner::{Caption as Made, Captioner, Images};
+use crate::model::search::DecodeConfig;
 use crate::table;
 
 /// History: 1, the first.
@@ -20,8 +20,8 @@ pub const VERSION: u32 = 1;
 /// How many images are decoded together. The result does not depend on it.
 const BATCH: usize = 64;
 
-/// Reads `images`, `embeddings`, the trained `weights` and the language model `gpt2`; writes `captions` and
-/// `eval`, the seed's `{"imgid": caption}` file.
+/// Reads `images`, `embeddings`, the trained `weights` and the language model `gpt2`; writes `captions`, `eval`, the
+/// seed's `{"imgid": caption}` file, and, where several captions per image are asked for, `nbest` with all of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Caption {
     /// The language of the captions.
@@ -31,54 +31,7 @@ pub struct Caption {
     /// The longest caption in tokens.
     pub max_tokens: usize,
     /// How to search.
-    pub decoding: Decoding,
-}
-
-/// `[caption.decoding]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Decoding {
-    /// `greedy`, `beam`, or `beam_clipcap` (`ClipCap`'s rule: one pool in which finished beams stay).
-    pub method: Method,
-    /// How many beams are kept.
-    pub width: usize,
-    /// Beams are compared by sum of log-probabilities / length ^ this.
-    pub length_penalty: f64,
-    /// Whether end-of-text ends a caption; the original, which never learnt it, stops only at the ids or texts below.
-    #[serde(skip_serializing_if = "Clone::clone")]
-    pub end_token: bool,
-    /// Further token ids that end a caption, besides end-of-text (the original's are 13 and 764).
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub stop_ids: Vec<u32>,
-    /// Texts of one token each that end a caption, such as "." and " ." (as in the original).
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub stop_texts: Vec<String>,
-}
-
-impl Default for Decoding {
-    fn default() -> Self {
-        Self {
-            method: Method::Beam,
-            width: 5,
-            length_penalty: 1.0,
-            end_token: true,
-            stop_ids: Vec::new(),
-            stop_texts: Vec::new(),
-        }
-    }
-}
-
-impl Decoding {
-    /// What types cannot say.
-    pub fn check(&self) -> Result<(), String> {
-        if self.width == 0 {
-            return Err("`decoding.width` must be at least 1".to_owned());
-        }
-        if !self.length_penalty.is_finite() {
-            return Err("`decoding.length_penalty` must be a finite number".to_owned());
-        }
-        Ok(())
-    }
+    pub decoding: DecodeConfig,
 }
 
 impl Caption {
@@ -96,23 +49,17 @@ impl Caption {
         }
         let captioner = Captioner::load(&inputs.content("weights")?, &inputs.bundle("gpt2")?, self.language)?;
         context.progress.begin("captions", ids.len() as u64, "images");
-        let made = captioner.caption(&vectors, dim, &self.config(), BATCH, context.progress)?;
+        let images = Images { ids: &ids, vectors: &vectors, dim };
+        let made = captioner.caption(images, &self.decoding, self.max_tokens, BATCH, context.progress)?;
+        let first = made.iter().map(|captions| captions.first()).collect::<Option<Vec<&Made>>>();
+        let first = first.context("the search found no caption")?;
         let mut outcome = Outcome::default();
-        outcome.table("captions", captions(&ids, &made)?);
-        outcome.bytes("eval", eval_file(&ids, &made)?, "json");
-        Ok(outcome)
-    }
-
-    fn config(&self) -> DecodeConfig {
-        DecodeConfig {
-            method: self.decoding.method,
-            width: self.decoding.width,
-            max_tokens: self.max_tokens,
-            length_penalty: self.decoding.length_penalty,
-            end_token: self.decoding.end_token,
-            stop_ids: self.decoding.stop_ids.clone(),
-            stop_texts: self.decoding.stop_texts.clone(),
+        outcome.table("captions", captions(&ids, &first)?);
+        outcome.bytes("eval", eval_file(&ids, &first)?, "json");
+        if self.decoding.n > 1 {
+            outcome.table("nbest", nbest(&ids, &made)?);
         }
+        Ok(outcome)
     }
 }
 
@@ -125,21 +72,37 @@ fn image_ids(images: &RecordBatch, split: Split) -> Result<Vec<u32>> {
     Ok(ids)
 }
 
-fn captions(ids: &[u32], made: &[Made]) -> Result<RecordBatch> {
+fn captions(ids: &[u32], made: &[&Made]) -> Result<RecordBatch> {
+    let mut columns: Vec<ArrayRef> = vec![Arc::new(UInt32Array::from(ids.to_vec()))];
+    columns.extend(of_captions(made));
+    table::make(table::captions(), columns)
+}
+
+/// All captions of every image, by rank from 1.
+fn nbest(ids: &[u32], made: &[Vec<Made>]) -> Result<RecordBatch> {
+    let rows =
+        ids.iter().zip(made).flat_map(|(id, captions)| captions.iter().zip(1..).map(|(one, rank)| (*id, rank, one)));
+    let rows: Vec<(u32, u32, &Made)> = rows.collect();
+    let mut columns: Vec<ArrayRef> = vec![
+        Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.0))),
+        Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.1))),
+    ];
+    columns.extend(of_captions(&rows.iter().map(|row| row.2).collect::<Vec<_>>()));
+    table::make(table::nbest(), columns)
+}
+
+/// Text, tokens and log-probability.
+fn of_captions(made: &[&Made]) -> [ArrayRef; 3] {
     let tokens: Vec<Vec<u32>> = made.iter().map(|caption| caption.ids.clone()).collect();
-    table::make(
-        table::captions(),
-        vec![
-            Arc::new(UInt32Array::from(ids.to_vec())),
-            Arc::new(StringArray::from_iter_values(made.iter().map(|caption| &caption.text))),
-            table::u32_list_array(&tokens),
-            Arc::new(Float64Array::from_iter_values(made.iter().map(|caption| caption.log_prob))),
-        ],
-    )
+    [
+        Arc::new(StringArray::from_iter_values(made.iter().map(|caption| &caption.text))),
+        table::u32_list_array(&tokens),
+        Arc::new(Float64Array::from_iter_values(made.iter().map(|caption| caption.log_prob))),
+    ]
 }
 
 /// The seed's file for evaluation: `{"imgid": caption}`, UTF-8 unescaped, indent 4.
-fn eval_file(ids: &[u32], made: &[Made]) -> Result<Vec<u8>> {
+fn eval_file(ids: &[u32], made: &[&Made]) -> Result<Vec<u8>> {
     let pairs: BTreeMap<u32, &str> =
         ids.iter().copied().zip(made.iter().map(|caption| caption.text.as_str())).collect();
     let mut bytes = Vec::new();

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::command::Global;
 use crate::language::Language;
-use crate::model::captioner::Captioner;
+use crate::model::captioner::{Captioner, Images};
 use crate::model::checkpoint::save_weights;
 use crate::model::clip::{self, ClipShape, Family, ImageEncoder};
 use crate::model::gpt2::{Gpt2, Gpt2Config};
@@ -219,8 +219,10 @@ impl Models {
                 let load = started.elapsed();
                 let count = usize::from(self.captions);
                 let method = if method == "beam" { Method::Beam } else { Method::Greedy };
-                let config = DecodeConfig { method, max_tokens: TOKENS, end_token: false, ..DecodeConfig::default() };
-                captioner.caption(&vectors(count), CLIP_DIM, &config, count, &Silent)?;
+                let config = DecodeConfig { method, end_token: false, ..DecodeConfig::default() };
+                let ids: Vec<u32> = (0..count as u32).collect();
+                let images = Images { ids: &ids, vectors: &vectors(count), dim: CLIP_DIM };
+                captioner.caption(images, &config, TOKENS, count, &Silent)?;
                 ("captions", count, load, started.elapsed())
             }
             _ => bail!("no measurement is called {task}"),

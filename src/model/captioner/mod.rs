@@ -1,8 +1,6 @@
 //! Image vectors to captions: mapper, language model, search and tokenizer together.
 
-use std::collections::BTreeSet;
-
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 use candle_core::{Device, Tensor};
 
 use super::checkpoint::read_weights;
@@ -21,8 +19,19 @@ pub struct Caption {
     pub text: String,
     /// All tokens, the one that ended it among them.
     pub ids: Vec<u32>,
-    /// Sum of the natural logarithms of their probabilities.
+    /// Sum of the natural logarithms of the probabilities that the model gave them.
     pub log_prob: f64,
+}
+
+/// The images to caption.
+#[derive(Clone, Copy, Debug)]
+pub struct Images<'a> {
+    /// What they are called; a drawn caption depends on it.
+    pub ids: &'a [u32],
+    /// Their vectors, `f32[n, dim]`, row by row.
+    pub vectors: &'a [f32],
+    /// The length of a vector.
+    pub dim: usize,
 }
 
 /// Everything that turns image vectors into captions.
@@ -63,55 +72,55 @@ impl Captioner {
         Ok(Self { mapper: mapper.fold()?, writer: gpt2.into_writer()?, tokenizer })
     }
 
-    /// One caption per vector, in their order.
+    /// `config.n` captions per image (fewer only if a beam holds fewer), best first or in the order of the draws.
     ///
-    /// - `vectors`: `f32[n, dim]`, row by row.
+    /// - `max_tokens`: the most tokens of a caption, the one that ends it among them.
     /// - `batch`: how many images run together; it changes speed and memory, never a caption.
     ///
     /// Fails with [`Interrupted`] when asked to stop, and if the settings do not fit the model.
     pub fn caption(
         &self,
-        vectors: &[f32],
-        dim: usize,
+        images: Images<'_>,
         config: &DecodeConfig,
+        max_tokens: usize,
         batch: usize,
         progress: &dyn Progress,
-    ) -> Result<Vec<Caption>> {
-        let stops = self.check(vectors, dim, config, batch)?;
-        let count = vectors.len() / dim;
-        let mut captions = Vec::with_capacity(count);
-        progress.begin("captions", count as u64, "images");
-        for vectors in vectors.chunks(batch * dim) {
+    ) -> Result<Vec<Vec<Caption>>> {
+        self.check(images, config, max_tokens)?;
+        ensure!(batch > 0, "a batch must hold at least one image");
+        let stops = config.stops(&self.tokenizer)?;
+        let mut captions = Vec::with_capacity(images.ids.len());
+        progress.begin("captions", images.ids.len() as u64, "images");
+        for (ids, vectors) in images.ids.chunks(batch).zip(images.vectors.chunks(batch * images.dim)) {
             if progress.cancelled() {
                 return Err(Interrupted.into());
             }
-            let prefix = self.prefixes(vectors, dim)?;
-            for found in search(&self.writer, &prefix, config, &stops)? {
-                let best = found.into_iter().next().ok_or_else(|| anyhow!("the search found no caption"))?;
-                captions.push(self.write(best));
+            let prefix = self.prefixes(vectors, images.dim)?;
+            for found in search(&self.writer, &prefix, ids, config, max_tokens, &stops)? {
+                captions.push(found.into_iter().map(|sequence| self.write(sequence)).collect());
             }
-            progress.advance((vectors.len() / dim) as u64);
+            progress.advance(ids.len() as u64);
         }
         Ok(captions)
     }
 
-    /// Fails if the request is impossible; returns the tokens that end a caption.
-    fn check(&self, vectors: &[f32], dim: usize, config: &DecodeConfig, batch: usize) -> Result<BTreeSet<u32>> {
-        ensure!(batch > 0, "a batch must hold at least one image");
+    /// Fails if the request is impossible.
+    fn check(&self, images: Images<'_>, config: &DecodeConfig, max_tokens: usize) -> Result<()> {
+        let Images { ids, vectors, dim } = images;
         let wanted = self.mapper.config().clip_dim;
         ensure!(dim == wanted, "the mapper was trained on vectors of {wanted} numbers, these have {dim}");
         ensure!(vectors.len().is_multiple_of(dim), "{} numbers are not rows of {dim}", vectors.len());
-        config.check()?;
+        ensure!(vectors.len() / dim == ids.len(), "{} image ids for {} vectors", ids.len(), vectors.len() / dim);
+        config.check(max_tokens)?;
         let before = self.mapper.config().prefix_length + usize::from(self.tokenizer.bos().is_some());
         let room = self.writer.config().n_positions.saturating_sub(before);
         // The last token is predicted, but never read.
         ensure!(
-            config.max_tokens <= room + 1,
-            "max_tokens is {}, but the language model has room for {} after the prefix",
-            config.max_tokens,
+            max_tokens <= room + 1,
+            "max_tokens is {max_tokens}, but the language model has room for {} after the prefix",
             room + 1
         );
-        config.stops(&self.tokenizer)
+        Ok(())
     }
 
     /// What the language model reads before the caption: `f32[n, k, d]`, the start token's embedding among it.
@@ -124,11 +133,11 @@ impl Captioner {
     }
 
     /// Turns tokens into a line of text.
-    fn write(&self, best: Hypothesis) -> Caption {
-        let text = self.tokenizer.decode(&best.ids);
+    fn write(&self, sequence: Hypothesis) -> Caption {
+        let text = self.tokenizer.decode(&sequence.ids);
         let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
         let line: String = text.chars().map(|c| if breaks(c) { ' ' } else { c }).collect();
-        Caption { text: line.trim().to_owned(), ids: best.ids, log_prob: best.log_prob }
+        Caption { text: line.trim().to_owned(), ids: sequence.ids, log_prob: sequence.log_prob }
     }
 }
 

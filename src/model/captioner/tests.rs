@@ -71,9 +71,28 @@ fn same(name: &str, got: &Caption, wanted: &[u32], log_prob: &Value, text: &Valu
     assert_eq!(got.text, line.trim(), "{name}");
 }
 
+/// Captions of vectors whose images are called 0, 1, 2 and so on.
+fn captions(
+    captioner: &Captioner,
+    vectors: &[f32],
+    dim: usize,
+    config: &DecodeConfig,
+    max_tokens: usize,
+    batch: usize,
+) -> Result<Vec<Vec<Caption>>> {
+    let ids: Vec<u32> = (0..(vectors.len() / dim) as u32).collect();
+    captioner.caption(Images { ids: &ids, vectors, dim }, config, max_tokens, batch, &Silent)
+}
+
+/// The only caption of every image.
+fn only(captions: Vec<Vec<Caption>>) -> Vec<Caption> {
+    assert!(captions.iter().all(|captions| captions.len() == 1));
+    captions.into_iter().flatten().collect()
+}
+
 /// The original's settings: stop at full stops only.
 fn compat(method: Method) -> DecodeConfig {
-    DecodeConfig { method, max_tokens: 20, end_token: false, stop_ids: vec![13, 259], ..DecodeConfig::default() }
+    DecodeConfig { method, end_token: false, stop_ids: vec![13, 259], ..DecodeConfig::default() }
 }
 
 /// Expected captions: golden/models/decode, made with PyTorch and transformers.
@@ -84,10 +103,11 @@ fn captions_agree_with_the_references() {
     let vectors = weights::parse(&std::fs::read(decode.join("clip_vectors.safetensors")).unwrap()).unwrap();
     for (kind, _) in KINDS {
         let captioner = golden_captioner(kind, false).unwrap();
-        let run = |config: &DecodeConfig| captioner.caption(&flat(&vectors[kind]), 48, config, 3, &Silent).unwrap();
+        let vectors = flat(&vectors[kind]);
+        let run = |config: &DecodeConfig| only(captions(&captioner, &vectors, 48, config, 20, 3).unwrap());
         let cases = expected["mappers"][kind]["cases"].as_array().unwrap();
         let (greedy, clipcap) = (run(&compat(Method::Greedy)), run(&compat(Method::BeamClipcap)));
-        let beam = DecodeConfig { max_tokens: 20, ..DecodeConfig::default() };
+        let beam = DecodeConfig::default();
         let single = run(&beam);
         let multi = run(&DecodeConfig { stop_texts: vec![".".into(), " .".into()], ..beam });
         for (at, case) in cases.iter().enumerate() {
@@ -105,7 +125,7 @@ fn captions_agree_with_the_references() {
     }
 }
 
-/// All hypotheses, not only the best one, and all bits of the search: golden/models/decode.
+/// All beams, not only the best one: golden/models/decode.
 #[test]
 fn all_beams_agree_with_the_references() {
     let Some(decode) = golden("decode") else { return };
@@ -113,14 +133,21 @@ fn all_beams_agree_with_the_references() {
     let vectors = weights::parse(&std::fs::read(decode.join("clip_vectors.safetensors")).unwrap()).unwrap();
     for (kind, _) in KINDS {
         let captioner = golden_captioner(kind, false).unwrap();
-        let prefix = captioner.prefixes(&flat(&vectors[kind]), 48).unwrap();
-        let config = compat(Method::BeamClipcap);
-        let found = search(&captioner.writer, &prefix, &config, &[13, 259].into()).unwrap();
-        for (found, case) in found.iter().zip(expected["mappers"][kind]["cases"].as_array().unwrap()) {
-            for (found, wanted) in found.iter().zip(case["beam_original"]["beams"].as_array().unwrap()) {
-                assert_eq!(found.ids, ids(&wanted["ids"]), "{kind}");
-                assert_eq!(found.stopped, wanted["stopped"].as_bool().unwrap());
-                assert!((found.log_prob - wanted["sum_logprob"].as_f64().unwrap()).abs() < 2e-4);
+        let run = |config| captions(&captioner, &flat(&vectors[kind]), 48, &config, 20, 8).unwrap();
+        let clipcap = run(DecodeConfig { n: 5, ..compat(Method::BeamClipcap) });
+        let beam = run(DecodeConfig { n: 5, ..DecodeConfig::default() });
+        for (at, case) in expected["mappers"][kind]["cases"].as_array().unwrap().iter().enumerate() {
+            let wanted = case["beam_original"]["beams"].as_array().unwrap();
+            assert_eq!((clipcap[at].len(), wanted.len()), (5, 5), "{kind}");
+            for (found, wanted) in clipcap[at].iter().zip(wanted) {
+                same(kind, found, &ids(&wanted["ids"]), &wanted["sum_logprob"], &wanted["text"]);
+            }
+            let wanted = &case["beam_modern"]["eos_single"];
+            assert_eq!(beam[at].len(), 5, "{kind}");
+            for (place, found) in beam[at].iter().enumerate() {
+                let ids = ids(&wanted["sequences"][place]);
+                let sum = wanted["scores"][place].as_f64().unwrap() * ids.len() as f64;
+                same(kind, found, &ids, &sum.into(), &wanted["texts"][place]);
             }
         }
     }
@@ -141,7 +168,7 @@ fn pictures_are_captioned_as_by_the_references() {
         let vector = encoder.embed(&[picture::decode(&image).unwrap()]).unwrap();
         let normalize = row["normalise_clip"].as_bool().unwrap();
         let captioner = golden_captioner(row["mapper"].as_str().unwrap(), normalize).unwrap();
-        let got = captioner.caption(&vector, 48, &compat(Method::Greedy), 1, &Silent).unwrap();
+        let got = only(captions(&captioner, &vector, 48, &compat(Method::Greedy), 20, 1).unwrap());
         same("pipeline", &got[0], &ids(&row["ids"]), &row["sum_logprob"], &row["text"]);
     }
 }
@@ -181,14 +208,14 @@ fn the_batch_changes_nothing_and_text_is_one_line() {
     let vocabularies = [train_bpe(["a b c"], 257).unwrap(), train_characters(["\u{6709}\u{6811}a"]).unwrap()];
     for (vocab, language) in vocabularies.into_iter().zip([Language::En, Language::Zh]) {
         let captioner = Captioner::load(&trained(&CONFIG, &made_tensors()), &made_gpt2(vocab, 3), language).unwrap();
-        for method in [Method::Greedy, Method::Beam, Method::BeamClipcap] {
-            let config = DecodeConfig { method, width: 3, max_tokens: 18, ..DecodeConfig::default() };
-            let run = |batch| captioner.caption(&vectors(), 6, &config, batch, &Silent).unwrap();
+        for (method, n) in [(Method::Greedy, 1), (Method::Beam, 2), (Method::BeamClipcap, 2), (Method::Sample, 3)] {
+            let config = DecodeConfig { method, n, no_repeat_ngram: 2, min_tokens: 3, ..DecodeConfig::default() };
+            let run = |batch| captions(&captioner, &vectors(), 6, &config, 18, batch).unwrap();
             let together = run(7);
-            assert_eq!(together.len(), 7);
+            assert_eq!(together.iter().map(Vec::len).collect::<Vec<_>>(), [n; 7]);
             assert_eq!(run(1), together, "{method:?}");
             assert_eq!(run(3), together, "{method:?}");
-            for caption in &together {
+            for caption in together.iter().flatten() {
                 assert!(!caption.text.contains(|c: char| c.is_control() || c == '\u{fffd}'), "{caption:?}");
             }
         }
@@ -205,8 +232,7 @@ fn a_fine_tuned_language_model_takes_the_place_of_the_other() {
     let run = |tensors: &BTreeMap<String, Tensor>, seed| {
         let gpt2 = made_gpt2(vocab.clone(), seed);
         let captioner = Captioner::load(&trained(&CONFIG, tensors), &gpt2, Language::En).unwrap();
-        let config = DecodeConfig { max_tokens: 6, ..DecodeConfig::default() };
-        captioner.caption(&vectors(), 6, &config, 2, &Silent).unwrap()
+        captions(&captioner, &vectors(), 6, &DecodeConfig::default(), 6, 2).unwrap()
     };
     assert_eq!(run(&tensors, 3), run(&made_tensors(), 4));
     assert_ne!(run(&tensors, 3), run(&made_tensors(), 3));
@@ -236,13 +262,37 @@ fn what_does_not_fit_is_refused() {
         assert!(error.contains(wanted), "{name}: {error}");
     }
     let captioner = Captioner::load(&good, &gpt2, Language::En).unwrap();
-    let run = |config: DecodeConfig, dim, batch| {
-        captioner.caption(&vectors(), dim, &config, batch, &Silent).unwrap_err().to_string()
+    let run = |config: DecodeConfig, max_tokens, dim, batch| {
+        captions(&captioner, &vectors(), dim, &config, max_tokens, batch).unwrap_err().to_string()
     };
-    let short = DecodeConfig { max_tokens: 5, ..DecodeConfig::default() };
-    assert!(run(DecodeConfig::default(), 6, 1).contains("max_tokens is 67, but the language model has room for 18"));
-    assert!(run(short.clone(), 7, 1).contains("vectors of 6 numbers, these have 7"));
-    assert!(run(short.clone(), 6, 0).contains("at least one image"));
-    assert!(run(DecodeConfig { stop_ids: vec![300], ..short.clone() }, 6, 1).contains("stop id 300"));
-    assert!(run(DecodeConfig { stop_texts: vec!["a b".into()], ..short }, 6, 1).contains("is 3 tokens, not one"));
+    let plain = DecodeConfig::default();
+    let long = run(plain.clone(), 67, 6, 1);
+    assert!(long.contains("max_tokens is 67, but the language model has room for 18"), "{long}");
+    assert!(run(plain.clone(), 5, 7, 1).contains("vectors of 6 numbers, these have 7"));
+    assert!(run(plain.clone(), 5, 6, 0).contains("at least one image"));
+    assert!(run(DecodeConfig { n: 6, ..plain.clone() }, 5, 6, 1).contains("`n` must be at most `width`"));
+    assert!(run(DecodeConfig { stop_ids: vec![300], ..plain.clone() }, 5, 6, 1).contains("stop id 300"));
+    assert!(
+        run(DecodeConfig { stop_texts: vec!["a b".into()], ..plain.clone() }, 5, 6, 1).contains("is 3 tokens, not one")
+    );
+    let images = Images { ids: &[1, 2], vectors: &vectors(), dim: 6 };
+    let error = captioner.caption(images, &plain, 5, 1, &Silent).unwrap_err().to_string();
+    assert_eq!(error, "2 image ids for 7 vectors");
+}
+
+/// A drawn caption depends on what its image is called, not on where it stands.
+#[test]
+fn draws_belong_to_images() {
+    let gpt2 = made_gpt2(train_bpe(["a b c"], 257).unwrap(), 3);
+    let captioner = Captioner::load(&trained(&CONFIG, &made_tensors()), &gpt2, Language::En).unwrap();
+    let config = DecodeConfig { method: Method::Sample, n: 2, top_k: 50, ..DecodeConfig::default() };
+    let (vectors, run) = (vectors(), |ids: &[u32], vectors: &[f32], seed| {
+        let config = DecodeConfig { seed, ..config.clone() };
+        captioner.caption(Images { ids, vectors, dim: 6 }, &config, 12, 2, &Silent).unwrap()
+    });
+    let all = run(&[9, 4, 7], &vectors[..18], 1);
+    assert_eq!(run(&[7], &vectors[12..18], 1)[0], all[2]);
+    assert_ne!(run(&[8], &vectors[12..18], 1)[0], all[2]);
+    assert_ne!(run(&[7], &vectors[12..18], 2)[0], all[2]);
+    assert_ne!(all[2][0], all[2][1]);
 }

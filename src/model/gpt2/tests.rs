@@ -123,9 +123,11 @@ fn same(name: &str, got: &Hypothesis, wanted: &[u32], score: f64) {
 /// Checks all search rules on the prefixes of `cases`.
 fn check_decoding(gpt2: &Gpt2, prefix: &Tensor, cases: &Value, stops: &[u32]) {
     let writer = gpt2.clone().into_writer().unwrap();
+    let ids: Vec<u32> = (0..prefix.dim(0).unwrap() as u32).collect();
     let run = |method, stops: &[u32]| {
-        let config = DecodeConfig { method, max_tokens: 20, ..DecodeConfig::default() };
-        search(&writer, prefix, &config, &stops.iter().copied().collect()).unwrap()
+        let n = if method == Method::Greedy { 1 } else { 5 };
+        let config = DecodeConfig { method, n, ..DecodeConfig::default() };
+        search(&writer, prefix, &ids, &config, 20, &stops.iter().copied().collect()).unwrap()
     };
     let (greedy, clipcap) = (run(Method::Greedy, stops), run(Method::BeamClipcap, stops));
     for (case, (greedy, clipcap)) in cases.as_array().unwrap().iter().zip(greedy.iter().zip(&clipcap)) {
@@ -176,11 +178,13 @@ fn decoding_agrees_with_the_references() {
 fn the_batch_changes_no_bit() {
     let writer = small(3).into_writer().unwrap();
     let stops = [0, 1, 2].into();
-    for method in [Method::Greedy, Method::Beam, Method::BeamClipcap] {
-        let config = DecodeConfig { method, width: 3, max_tokens: 12, ..DecodeConfig::default() };
-        let together = search(&writer, &prefixes(7), &config, &stops).unwrap();
+    for method in [Method::Greedy, Method::Beam, Method::BeamClipcap, Method::Sample] {
+        let n = if method == Method::Greedy { 1 } else { 3 };
+        let config = DecodeConfig { method, n, ..DecodeConfig::default() };
+        let together = search(&writer, &prefixes(7), &[0, 1, 2, 3, 4, 5, 6], &config, 12, &stops).unwrap();
         for (row, together) in together.iter().enumerate() {
-            let alone = search(&writer, &prefixes(7).narrow(0, row, 1).unwrap(), &config, &stops).unwrap();
+            let prefix = prefixes(7).narrow(0, row, 1).unwrap();
+            let alone = search(&writer, &prefix, &[row as u32], &config, 12, &stops).unwrap();
             assert_eq!(alone[0], *together, "{method:?}, row {row}");
         }
     }

@@ -1,32 +1,37 @@
 //! Beam search by the rules of transformers' `generate` (`early_stopping=False`).
+//!
+//! Difference: a sequence that may take no token counts as finished.
 
+use super::limits::Limits;
 use super::rank::{Candidate, Row};
-use super::{Hypothesis, Limits, Next, Rule};
+use super::{Hypothesis, Next, Rule};
 
 /// The running and the finished sequences of one image, each best first.
-pub(super) struct Beams {
-    limits: Limits,
+pub(super) struct Beams<'a> {
+    limits: Limits<'a>,
     running: Vec<Hypothesis>,
     finished: Vec<(f64, Hypothesis)>,
-    length: usize,
 }
 
-impl Beams {
-    pub(super) fn new(limits: Limits) -> Self {
-        let empty = Hypothesis { ids: Vec::new(), log_prob: 0.0, stopped: false };
-        Self { limits, running: vec![empty], finished: Vec::new(), length: 0 }
+impl<'a> Beams<'a> {
+    pub(super) fn new(limits: Limits<'a>) -> Self {
+        Self { limits, running: vec![Hypothesis::default()], finished: Vec::new() }
     }
 
-    /// The best continuations of all running sequences together, by log-probability.
+    /// The best continuations of all running sequences together, by log-probability; what has none is finished.
     ///
     /// There are enough of them to leave `width` unfinished ones even if every sequence could end in every way.
-    fn candidates(&self, rows: &[Row<'_>]) -> Vec<Candidate> {
-        let count = (1 + self.limits.stops.len()).max(2) * self.limits.width;
+    fn candidates(&mut self, rows: &[Row<'_>]) -> Vec<Candidate> {
+        let count = (1 + self.limits.stops.len()).max(2) * self.limits.config.width;
         let mut candidates = Vec::new();
         for (parent, (beam, row)) in self.running.iter().zip(rows).enumerate() {
-            candidates.extend(row.best(count).into_iter().map(|(token, log_prob)| {
-                let sum = beam.log_prob + log_prob;
-                Candidate { score: sum, sum, parent, token }
+            let best = row.best(count, &self.limits.banned(&beam.ids));
+            if best.is_empty() {
+                self.finished.push((worth(&self.limits, beam), beam.clone()));
+            }
+            candidates.extend(best.into_iter().map(|(token, log_prob)| {
+                let score = beam.log_prob + log_prob;
+                Candidate { score, log_prob, parent, token }
             }));
         }
         candidates.sort_by(Candidate::rank);
@@ -34,37 +39,29 @@ impl Beams {
         candidates
     }
 
-    /// What a sequence of the present length is worth at its end.
-    fn worth(&self, log_prob: f64) -> f64 {
-        log_prob / (self.length as f64).powf(self.limits.length_penalty)
-    }
-
-    /// A sequence and its new token.
-    fn extend(&self, candidate: &Candidate) -> Hypothesis {
-        let mut ids = self.running[candidate.parent].ids.clone();
-        ids.push(candidate.token);
-        let stopped = self.limits.stops.contains(&candidate.token);
-        Hypothesis { ids, log_prob: candidate.sum, stopped }
-    }
-
     /// Whether no running sequence can still be better than the worst finished one.
     fn settled(&self, running: &[Hypothesis]) -> bool {
         let Some(best) = running.first() else { return true };
-        let full = self.finished.len() == self.limits.width;
-        full && self.finished.last().is_some_and(|(worst, _)| self.worth(best.log_prob) <= *worst)
+        let full = self.finished.len() == self.limits.config.width;
+        full && self.finished.last().is_some_and(|(worst, _)| worth(&self.limits, best) <= *worst)
     }
 }
 
-impl Rule for Beams {
+/// What a sequence is worth if it ends as it is.
+fn worth(limits: &Limits<'_>, beam: &Hypothesis) -> f64 {
+    beam.log_prob / (beam.ids.len().max(1) as f64).powf(limits.config.length_penalty)
+}
+
+impl Rule for Beams<'_> {
     fn advance(&mut self, rows: &[Row<'_>]) -> Vec<Next> {
-        self.length += 1;
-        let width = self.limits.width;
+        let width = self.limits.config.width;
         let (mut running, mut next) = (Vec::new(), Vec::new());
         for (place, candidate) in self.candidates(rows).iter().enumerate() {
-            let beam = self.extend(candidate);
-            if beam.stopped || self.length == self.limits.max_tokens {
+            let mut beam = self.running[candidate.parent].clone();
+            self.limits.extend(&mut beam, candidate.token, candidate.log_prob);
+            if self.limits.ends(&beam) {
                 if place < width {
-                    self.finished.push((self.worth(beam.log_prob), beam));
+                    self.finished.push((worth(&self.limits, &beam), beam));
                 }
             } else if running.len() < width {
                 next.push(Next { row: candidate.parent, token: candidate.token });

@@ -3,80 +3,81 @@
 //! Finished sequences stay in the pool as they are and may still be pushed out by live ones. Difference from the
 //! original: it stopped only at one full stop and appended token 0 to what was finished.
 
+use super::limits::Limits;
 use super::rank::{Candidate, Row};
-use super::{Hypothesis, Limits, Next, Rule};
+use super::{Hypothesis, Next, Rule};
 
 /// The pool of one image, best first.
-pub(super) struct Pool {
-    limits: Limits,
-    beams: Vec<Hypothesis>,
-    steps: usize,
+pub(super) struct Pool<'a> {
+    limits: Limits<'a>,
+    members: Vec<Member>,
 }
 
-impl Pool {
-    pub(super) fn new(limits: Limits) -> Self {
+/// A sequence of the pool.
+#[derive(Clone)]
+struct Member {
+    beam: Hypothesis,
+    /// Its row of the next prediction, if it goes on.
+    row: Option<usize>,
+}
+
+impl<'a> Pool<'a> {
+    pub(super) fn new(limits: Limits<'a>) -> Self {
         // The empty sequence: its first continuations fill the pool.
-        let empty = Hypothesis { ids: Vec::new(), log_prob: 0.0, stopped: false };
-        Self { limits, beams: vec![empty], steps: 0 }
+        Self { limits, members: vec![Member { beam: Hypothesis::default(), row: Some(0) }] }
     }
 
-    /// Every continuation that could be kept: a finished sequence offers itself, a live one its best tokens.
-    fn candidates(&self, rows: &[Row<'_>]) -> Vec<Candidate> {
-        let mut rows = rows.iter();
+    /// The continuations that are kept: a live sequence offers its best tokens, any other only itself.
+    ///
+    /// A live sequence that may take no token ends here.
+    fn candidates(&mut self, rows: &[Row<'_>]) -> Vec<Candidate> {
+        let width = self.limits.config.width;
         let mut candidates = Vec::new();
-        for (parent, beam) in self.beams.iter().enumerate() {
-            let sum = beam.log_prob;
-            if beam.stopped {
-                candidates.push(Candidate { score: mean(beam), sum, parent, token: 0 });
-            } else if let Some(row) = rows.next() {
-                let length = (beam.ids.len() + 1) as f64;
-                candidates.extend(row.best(self.limits.width).into_iter().map(|(token, log_prob)| Candidate {
-                    score: (sum + log_prob) / length,
-                    sum: sum + log_prob,
-                    parent,
-                    token,
-                }));
+        for (parent, member) in self.members.iter_mut().enumerate() {
+            let beam = &member.beam;
+            let best = member.row.map_or_else(Vec::new, |row| rows[row].best(width, &self.limits.banned(&beam.ids)));
+            if best.is_empty() {
+                member.row = None;
+                candidates.push(Candidate { score: mean(beam), log_prob: 0.0, parent, token: 0 });
             }
+            let length = (beam.ids.len() + 1) as f64;
+            candidates.extend(best.into_iter().map(|(token, log_prob)| {
+                let score = (beam.log_prob + log_prob) / length;
+                Candidate { score, log_prob, parent, token }
+            }));
         }
         candidates.sort_by(Candidate::rank);
-        candidates.truncate(self.limits.width);
+        candidates.truncate(width);
         candidates
     }
 }
 
 /// The mean log-probability of a sequence's tokens.
 fn mean(beam: &Hypothesis) -> f64 {
-    beam.log_prob / beam.ids.len() as f64
+    beam.log_prob / beam.ids.len().max(1) as f64
 }
 
-impl Rule for Pool {
+impl Rule for Pool<'_> {
     fn advance(&mut self, rows: &[Row<'_>]) -> Vec<Next> {
-        self.steps += 1;
-        let live = self.beams.iter().scan(0, |row, beam| {
-            let mine = *row;
-            *row += usize::from(!beam.stopped);
-            Some(mine)
-        });
-        let row_of: Vec<usize> = live.collect();
         let (mut pool, mut next) = (Vec::new(), Vec::new());
         for candidate in self.candidates(rows) {
-            let mut beam = self.beams[candidate.parent].clone();
-            if !beam.stopped {
-                beam.ids.push(candidate.token);
-                beam.log_prob = candidate.sum;
-                beam.stopped = self.limits.stops.contains(&candidate.token);
-                if !beam.stopped {
-                    next.push(Next { row: row_of[candidate.parent], token: candidate.token });
+            let mut member = self.members[candidate.parent].clone();
+            if let Some(row) = member.row.take() {
+                self.limits.extend(&mut member.beam, candidate.token, candidate.log_prob);
+                if !self.limits.ends(&member.beam) {
+                    member.row = Some(next.len());
+                    next.push(Next { row, token: candidate.token });
                 }
             }
-            pool.push(beam);
+            pool.push(member);
         }
-        self.beams = pool;
-        if self.steps == self.limits.max_tokens { Vec::new() } else { next }
+        self.members = pool;
+        next
     }
 
-    fn finish(mut self) -> Vec<Hypothesis> {
-        self.beams.sort_by(|a, b| mean(b).total_cmp(&mean(a)));
-        self.beams
+    fn finish(self) -> Vec<Hypothesis> {
+        let mut beams: Vec<Hypothesis> = self.members.into_iter().map(|member| member.beam).collect();
+        beams.sort_by(|a, b| mean(b).total_cmp(&mean(a)));
+        beams
     }
 }

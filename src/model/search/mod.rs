@@ -1,21 +1,29 @@
 //! From a model that predicts the next token to whole token sequences.
 //!
-//! One [`Decoder`] serves every rule: greedy, beam search as transformers does it, and ClipCap's beam search. A batch of
-//! images runs together; what is finished leaves it. Rows never mix, so neither do results: the batch size changes nothing.
+//! One [`Decoder`] serves every rule: greedy, beam search as transformers does it, ClipCap's beam search, and sampling. A
+//! batch of images runs together; what is finished leaves it. Rows never mix, so neither do results: the batch size
+//! changes nothing.
+//!
+//! Some tokens may be banned from a sequence, by its own past (see [`DecodeConfig`]). No rule takes them, but
+//! log-probabilities stay the model's own. A sequence that may take no token at all ends as it is.
 
 mod beam;
 mod clipcap;
 mod config;
+mod filter;
 mod greedy;
+mod limits;
 mod rank;
+mod sample;
 
 use std::collections::BTreeSet;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use candle_core::Tensor;
 use rayon::prelude::*;
 
 pub use config::{DecodeConfig, Method};
+use limits::Limits;
 use rank::Row;
 
 /// A model that continues token sequences, many independent rows at a time.
@@ -53,13 +61,13 @@ impl Logits {
 }
 
 /// A finished sequence.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hypothesis {
     /// The tokens, the one that ended it among them.
     pub ids: Vec<u32>,
-    /// Sum of the natural logarithms of their probabilities.
+    /// Sum of the natural logarithms of the probabilities that the model gave them.
     pub log_prob: f64,
-    /// Whether it ended by itself rather than at the limit.
+    /// Whether a stop token ended it, rather than the limit or a ban of all tokens.
     pub stopped: bool,
 }
 
@@ -69,45 +77,45 @@ struct Next {
     token: u32,
 }
 
-/// What all rules are told.
-#[derive(Clone, Debug)]
-struct Limits {
-    width: usize,
-    max_tokens: usize,
-    length_penalty: f64,
-    stops: BTreeSet<u32>,
-}
-
 /// The sequences of one image.
 trait Rule: Send {
     /// Takes one more prediction, one row per live sequence; returns the live sequences, none when it is over.
     fn advance(&mut self, rows: &[Row<'_>]) -> Vec<Next>;
 
-    /// All sequences, best first.
+    /// All sequences, best first, or in the order of the draws; at least one.
     fn finish(self) -> Vec<Hypothesis>;
 }
 
-/// Writes token sequences for every image of `input` (first dimension), best first.
+/// Writes `config.n` token sequences for every image of `input` (first dimension), best first, or in the order of the draws.
 ///
-/// A sequence ends with any of `stops`. Fails if the settings are impossible or the model gives NaN.
+/// A beam may hold fewer than `n`, but never none.
+/// - `ids`: what the images are called. A draw depends on the seed, this and its own number alone.
+/// - `max_tokens`: the most tokens of a sequence, the one that ends it among them.
+/// - `stops`: the tokens that end a sequence.
+///
+/// Fails if the settings are impossible or the model gives NaN.
 pub fn search<D: Decoder>(
     decoder: &D,
     input: &Tensor,
+    ids: &[u32],
     config: &DecodeConfig,
+    max_tokens: usize,
     stops: &BTreeSet<u32>,
 ) -> Result<Vec<Vec<Hypothesis>>> {
-    config.check()?;
-    let limits = Limits {
-        width: config.width,
-        max_tokens: config.max_tokens,
-        length_penalty: config.length_penalty,
-        stops: stops.clone(),
-    };
-    match config.method {
-        Method::Greedy => run(decoder, input, || greedy::Greedy::new(limits.clone())),
-        Method::Beam => run(decoder, input, || beam::Beams::new(limits.clone())),
-        Method::BeamClipcap => run(decoder, input, || clipcap::Pool::new(limits.clone())),
+    config.check(max_tokens)?;
+    let images = input.dim(0)?;
+    ensure!(ids.len() == images, "{} image ids for {images} images", ids.len());
+    let limits = Limits { config, max_tokens, stops };
+    let mut results = match config.method {
+        Method::Greedy => run(decoder, input, ids, |_| greedy::Greedy::new(limits)),
+        Method::Beam => run(decoder, input, ids, |_| beam::Beams::new(limits)),
+        Method::BeamClipcap => run(decoder, input, ids, |_| clipcap::Pool::new(limits)),
+        Method::Sample => run(decoder, input, ids, |id| sample::Draws::new(limits, id)),
+    }?;
+    for found in &mut results {
+        found.truncate(config.n);
     }
+    Ok(results)
 }
 
 /// One image in the batch: its rule and its rows.
@@ -119,15 +127,19 @@ struct Job<R> {
 }
 
 /// Runs one rule per image until none has a live sequence left.
-fn run<D: Decoder, R: Rule>(decoder: &D, input: &Tensor, rule: impl Fn() -> R) -> Result<Vec<Vec<Hypothesis>>> {
-    let images = input.dim(0)?;
-    let mut results: Vec<Vec<Hypothesis>> = (0..images).map(|_| Vec::new()).collect();
-    if images == 0 {
+fn run<D: Decoder, R: Rule>(
+    decoder: &D,
+    input: &Tensor,
+    ids: &[u32],
+    rule: impl Fn(u32) -> R,
+) -> Result<Vec<Vec<Hypothesis>>> {
+    let mut results: Vec<Vec<Hypothesis>> = ids.iter().map(|_| Vec::new()).collect();
+    if ids.is_empty() {
         return Ok(results);
     }
     let (mut state, mut logits) = decoder.start(input)?;
-    let job = |image| Job { image, rule: rule(), rows: image..image + 1, next: Vec::new() };
-    let mut jobs: Vec<Job<R>> = (0..images).map(job).collect();
+    let job = |(image, &id)| Job { image, rule: rule(id), rows: image..image + 1, next: Vec::new() };
+    let mut jobs: Vec<Job<R>> = ids.iter().enumerate().map(job).collect();
     loop {
         advance(&mut jobs, &logits)?;
         let (live, done): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| !job.next.is_empty());
@@ -154,8 +166,11 @@ fn run<D: Decoder, R: Rule>(decoder: &D, input: &Tensor, rule: impl Fn() -> R) -
 fn advance<R: Rule>(jobs: &mut [Job<R>], logits: &Logits) -> Result<()> {
     let healthy = jobs.par_iter_mut().map(|job| {
         let rows: Vec<Row<'_>> = job.rows.clone().map(|row| Row::new(logits.row(row))).collect();
-        job.next = job.rule.advance(&rows);
-        rows.iter().all(Row::is_finite)
+        let healthy = rows.iter().all(Row::is_finite);
+        if healthy {
+            job.next = job.rule.advance(&rows);
+        }
+        healthy
     });
     if healthy.reduce(|| true, |a, b| a && b) {
         return Ok(());

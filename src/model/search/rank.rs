@@ -6,7 +6,7 @@ use crate::model::kernel::rows::log_sum_exp;
 
 /// The scores of one row and their normaliser.
 pub(super) struct Row<'a> {
-    logits: &'a [f32],
+    pub(super) logits: &'a [f32],
     log_sum: f64,
 }
 
@@ -15,8 +15,8 @@ pub(super) struct Row<'a> {
 pub(super) struct Candidate {
     /// What candidates are ranked by.
     pub(super) score: f64,
-    /// The log-probability of the whole sequence.
-    pub(super) sum: f64,
+    /// The log-probability of the token.
+    pub(super) log_prob: f64,
     /// Which sequence it continues.
     pub(super) parent: usize,
     /// With which token.
@@ -41,20 +41,31 @@ impl<'a> Row<'a> {
         self.log_sum.is_finite()
     }
 
-    /// The `k` most probable tokens with their log-probabilities, best first; of equals the smaller token first.
-    pub(super) fn best(&self, k: usize) -> Vec<(u32, f64)> {
-        let mut best: Vec<(f32, u32)> = Vec::with_capacity(k + 1);
+    /// The log-probability of a token, which must be in the vocabulary.
+    pub(super) fn log_prob(&self, token: u32) -> f64 {
+        f64::from(self.logits[token as usize]) - self.log_sum
+    }
+
+    /// The `k` most probable tokens that are not `banned` with their log-probabilities, best first; of equals the smaller
+    /// token first.
+    ///
+    /// They are fewer than `k`, or none, if no more are allowed. A ban changes no probability.
+    pub(super) fn best(&self, k: usize, banned: &[u32]) -> Vec<(u32, f64)> {
+        // Among so many of all tokens there are `k` allowed ones.
+        let reach = k + banned.len();
+        let mut best: Vec<(f32, u32)> = Vec::with_capacity(reach + 1);
         let mut bar = f32::NEG_INFINITY;
         for (token, &logit) in (0..).zip(self.logits) {
             if logit > bar {
                 let at = best.partition_point(|(other, _)| *other >= logit);
                 best.insert(at, (logit, token));
-                best.truncate(k);
-                if best.len() == k {
-                    bar = best[k - 1].0;
+                best.truncate(reach);
+                if best.len() == reach {
+                    bar = best[reach - 1].0;
                 }
             }
         }
-        best.into_iter().map(|(logit, token)| (token, f64::from(logit) - self.log_sum)).collect()
+        let allowed = best.into_iter().map(|(_, token)| token).filter(|token| !banned.contains(token));
+        allowed.take(k).map(|token| (token, self.log_prob(token))).collect()
     }
 }

@@ -2,6 +2,11 @@ use candle_core::{DType, Device};
 
 use super::*;
 
+mod bans;
+mod golden;
+mod sample;
+mod settings;
+
 /// A model whose every distribution is a function of the image and all tokens so far.
 struct Toy {
     vocab: usize,
@@ -32,6 +37,17 @@ impl Toy {
         };
         (0..ids.len()).map(term).sum()
     }
+
+    /// What is found for `images`, which are called by their own numbers.
+    fn search(
+        &self,
+        images: &[u32],
+        config: &DecodeConfig,
+        max_tokens: usize,
+        stops: &BTreeSet<u32>,
+    ) -> Vec<Vec<Hypothesis>> {
+        search(self, &tensor(images), images, config, max_tokens, stops).unwrap()
+    }
 }
 
 impl Decoder for Toy {
@@ -55,28 +71,34 @@ impl Decoder for Toy {
     }
 }
 
-fn images(ids: &[u32]) -> Tensor {
-    Tensor::new(ids, &Device::Cpu).unwrap()
+fn tensor(images: &[u32]) -> Tensor {
+    Tensor::new(images, &Device::Cpu).unwrap()
 }
 
-fn config(method: Method, width: usize, max_tokens: usize) -> DecodeConfig {
-    DecodeConfig { method, width, max_tokens, ..DecodeConfig::default() }
-}
+const METHODS: [Method; 4] = [Method::Greedy, Method::Beam, Method::BeamClipcap, Method::Sample];
 
-const METHODS: [Method; 3] = [Method::Greedy, Method::Beam, Method::BeamClipcap];
+/// All of `count` sequences, if the method can find more than one.
+fn config(method: Method, count: usize) -> DecodeConfig {
+    let default = DecodeConfig { method, ..DecodeConfig::default() };
+    match method {
+        Method::Greedy => default,
+        Method::Beam | Method::BeamClipcap => DecodeConfig { width: count, n: count, ..default },
+        Method::Sample => DecodeConfig { n: count, ..default },
+    }
+}
 
 #[test]
 fn the_batch_changes_nothing() {
     let (toy, stops) = (Toy { vocab: 23 }, BTreeSet::from([0, 7]));
-    let ids: Vec<u32> = (0..7).collect();
+    let images: Vec<u32> = (0..7).collect();
     for method in METHODS {
-        let config = config(method, 4, 12);
-        let together = search(&toy, &images(&ids), &config, &stops).unwrap();
-        for (id, row) in ids.iter().zip(&together) {
-            let alone = search(&toy, &images(&[*id]), &config, &stops).unwrap();
-            assert_eq!(alone[0], *row, "{method:?}, image {id}");
+        let config = config(method, 4);
+        let together = toy.search(&images, &config, 12, &stops);
+        for (image, row) in images.iter().zip(&together) {
+            assert_eq!(toy.search(&[*image], &config, 12, &stops)[0], *row, "{method:?}, image {image}");
         }
         assert!(together.iter().any(|row| row[0].stopped), "{method:?}");
+        assert!(together.iter().any(|row| row[0] != together[0][0]), "{method:?}: all images are alike");
     }
 }
 
@@ -84,11 +106,12 @@ fn the_batch_changes_nothing() {
 fn sums_are_those_of_the_model_and_stops_are_kept() {
     let (toy, stops) = (Toy { vocab: 23 }, BTreeSet::from([0, 7]));
     for method in METHODS {
-        for (image, row) in search(&toy, &images(&[3, 4, 5]), &config(method, 3, 9), &stops).unwrap().iter().enumerate()
-        {
+        let found = toy.search(&[3, 4, 5], &config(method, 3), 9, &stops);
+        for (image, row) in (3..).zip(&found) {
+            assert_eq!(row.len(), if method == Method::Greedy { 1 } else { 3 }, "{method:?}");
             for hypothesis in row {
                 let ids = &hypothesis.ids;
-                assert!((toy.log_prob(image as u32 + 3, ids) - hypothesis.log_prob).abs() < 1e-5, "{method:?}");
+                assert!((toy.log_prob(image, ids) - hypothesis.log_prob).abs() < 1e-5, "{method:?}");
                 assert_eq!(hypothesis.stopped, stops.contains(ids.last().unwrap()), "{method:?} {ids:?}");
                 assert!(hypothesis.stopped || ids.len() == 9, "{method:?} {ids:?}");
                 assert!(ids[..ids.len() - 1].iter().all(|id| !stops.contains(id)), "{method:?} {ids:?}");
@@ -100,27 +123,22 @@ fn sums_are_those_of_the_model_and_stops_are_kept() {
 #[test]
 fn one_beam_is_greedy() {
     let (toy, stops) = (Toy { vocab: 11 }, BTreeSet::from([2]));
-    let run = |method| search(&toy, &images(&[0, 1, 2]), &config(method, 1, 8), &stops).unwrap();
+    let run = |method| toy.search(&[0, 1, 2], &config(method, 1), 8, &stops);
     assert_eq!(run(Method::Greedy), run(Method::BeamClipcap));
 }
 
-/// With room for every sequence, beam search is exhaustive search.
 #[test]
-fn a_wide_beam_finds_the_best_sequence() {
-    let (toy, stops) = (Toy { vocab: 4 }, BTreeSet::from([3]));
-    for image in 0..8 {
-        let mut all: Vec<Vec<u32>> = vec![Vec::new()];
-        let mut whole = Vec::new();
-        for length in 1..=4 {
-            let longer = all.iter().flat_map(|ids| (0..4).map(|id| [&ids[..], &[id]].concat()));
-            let (done, live): (Vec<_>, Vec<_>) = longer.partition(|ids: &Vec<u32>| ids.ends_with(&[3]) || length == 4);
-            whole.extend(done);
-            all = live;
+fn fewer_captions_are_the_first_of_more() {
+    let (toy, stops) = (Toy { vocab: 11 }, BTreeSet::from([2]));
+    for method in [Method::Beam, Method::BeamClipcap, Method::Sample] {
+        let all = config(method, 4);
+        let found = toy.search(&[0, 1, 2], &all, 8, &stops);
+        for n in 1..4 {
+            let fewer = toy.search(&[0, 1, 2], &DecodeConfig { n, ..all.clone() }, 8, &stops);
+            for (fewer, found) in fewer.iter().zip(&found) {
+                assert_eq!(*fewer, found[..n], "{method:?}, {n}");
+            }
         }
-        let mean = |ids: &Vec<u32>| toy.log_prob(image, ids) / ids.len() as f64;
-        let best = whole.into_iter().max_by(|a, b| mean(a).total_cmp(&mean(b))).unwrap();
-        let found = search(&toy, &images(&[image]), &config(Method::Beam, 300, 4), &stops).unwrap();
-        assert_eq!(found[0][0].ids, best, "image {image}");
     }
 }
 
@@ -140,16 +158,14 @@ impl Decoder for Broken {
 }
 
 #[test]
-fn impossible_settings_and_damaged_models_are_refused() {
-    let toy = Toy { vocab: 4 };
-    let run = |config: &DecodeConfig| search(&toy, &images(&[0]), config, &BTreeSet::new()).unwrap_err().to_string();
-    assert!(run(&config(Method::Beam, 0, 4)).contains("at least 1"));
-    assert!(run(&config(Method::Greedy, 1, 0)).contains("at least 1"));
-
+fn damaged_models_and_images_without_names_are_refused() {
     for method in METHODS {
-        let error = search(&Broken, &images(&[0]), &config(method, 2, 4), &BTreeSet::new()).unwrap_err();
+        let error = search(&Broken, &tensor(&[0]), &[0], &config(method, 2), 4, &BTreeSet::new()).unwrap_err();
         assert!(error.to_string().contains("NaN"), "{method:?}: {error}");
     }
+    let (toy, beam) = (Toy { vocab: 4 }, config(Method::Beam, 2));
+    let error = search(&toy, &tensor(&[0, 1]), &[0], &beam, 4, &BTreeSet::new()).unwrap_err();
+    assert_eq!(error.to_string(), "1 image ids for 2 images");
     let none = Tensor::zeros(0, DType::U32, &Device::Cpu).unwrap();
-    assert!(search(&toy, &none, &config(Method::Beam, 2, 4), &BTreeSet::new()).unwrap().is_empty());
+    assert!(search(&toy, &none, &[], &beam, 4, &BTreeSet::new()).unwrap().is_empty());
 }
