@@ -13,3 +13,11 @@ pub(crate) fn path(name: &str) -> Option<PathBuf> {
     println!("SKIPPED: {name} is not there (set RSIC_SHARED to the folder that holds it)");
     None
 }
+
+/// Fails unless the largest difference of `what` from its reference is below what it may be; both are printed, so that
+/// `cargo test -- --nocapture` gives the table of all of them.
+#[track_caller]
+pub(crate) fn parity(what: &str, off: f64, allowed: f64) {
+    println!("PARITY {what}: {off:.1e} of {allowed:.0e}");
+    assert!(off < allowed, "{what}: off by {off}, allowed is {allowed}");
+}

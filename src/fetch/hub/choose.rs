@@ -126,9 +126,9 @@ mod tests {
     #[test]
     fn what_is_no_model_is_said() {
         for (there, message, hint) in [
-            (&["x.pt", "README.md"][..], "a/b has no config.json", "a/b/x.pt"),
+            (&["x.pt", "README.md"][..], "a/b has no config.json", "rsic fetch a/b --file x.pt"),
             (&["config.json"], "a/b has no model.safetensors or pytorch_model.bin", "refs/pr/N"),
-            (&["config.json", "flax.safetensors"], "a/b has no model.safetensors or", "a/b/flax.safetensors"),
+            (&["config.json", "flax.safetensors"], "a/b has no model.safetensors or", "--file flax.safetensors"),
         ] {
             let error = Files::Model.choose("a/b", &owned(there)).unwrap_err();
             assert!(error.to_string().contains(message), "{error}");

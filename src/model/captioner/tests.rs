@@ -65,7 +65,8 @@ fn flat(tensor: &Tensor) -> Vec<f32> {
 fn same(name: &str, got: &Caption, wanted: &[u32], log_prob: &Value, text: &Value) {
     assert_eq!(got.ids, wanted, "{name}");
     let log_prob = log_prob.as_f64().unwrap();
-    assert!((got.log_prob - log_prob).abs() < 1e-4 * wanted.len() as f64, "{name}: {} {log_prob}", got.log_prob);
+    let off = (got.log_prob - log_prob).abs() / wanted.len() as f64;
+    shared::parity(&format!("captions, log-probability per token, {name}"), off, 1e-4);
     let text: String = text.as_str().unwrap().chars().filter(|c| *c != '\u{fffd}').collect();
     let line = text.replace(|c: char| c.is_control(), " ");
     assert_eq!(got.text, line.trim(), "{name}");

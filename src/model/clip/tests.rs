@@ -4,6 +4,7 @@ use candle_core::Tensor;
 use serde_json::json;
 
 use super::*;
+use crate::model::Content;
 use crate::model::init::Init;
 use crate::model::weights::{self, Weights};
 use crate::{picture, shared};
@@ -13,7 +14,7 @@ const TOLERANCE: f32 = 1e-4;
 fn close(name: &str, got: &[f32], wanted: &[f32]) {
     assert_eq!(got.len(), wanted.len(), "{name}");
     let off = got.iter().zip(wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(off < TOLERANCE, "{name}: off by {off}");
+    shared::parity(&format!("CLIP {name}"), f64::from(off), f64::from(TOLERANCE));
 }
 
 fn flat(tensor: &Tensor) -> Vec<f32> {
@@ -240,5 +241,109 @@ fn sizes_are_understood_in_all_their_forms() {
         let clip = ClipVision::load(&bundle).unwrap();
         assert_eq!(clip.input_spec().scale, wanted, "{name}");
         assert_eq!(clip.input_spec().apply(&pictures()[1]).len(), 3 * 20 * 20, "{name}");
+    }
+}
+
+/// A small CLIP with both towers, and its tensors.
+fn both_towers() -> (Bundle, Weights) {
+    let text = TextShape { width: 64, layers: 1, inner: 32, vocab: 40, positions: 6 };
+    let shape = ClipShape {
+        family: Family::Clip,
+        width: 64,
+        layers: 2,
+        inner: 32,
+        patch_size: 8,
+        image_size: 24,
+        projection_dim: 6,
+        text: Some(text),
+    };
+    let bundle = random(&shape, 3).unwrap();
+    let weights = weights::load(&bundle).unwrap();
+    (bundle, weights)
+}
+
+/// One file of weights, as `RemoteCLIP` is published, becomes a model folder that gives the same vectors.
+#[test]
+fn a_single_file_becomes_a_model_folder() {
+    let (bundle, weights) = both_towers();
+    let openclip: Weights =
+        openclip_names(&weights).into_iter().map(|(name, tensor)| (format!("module.{name}"), tensor)).collect();
+    let vectors = |bundle: &Bundle| ClipVision::load(bundle).unwrap().embed(&pictures()).unwrap();
+    let texts = |bundle: &Bundle| ClipText::load(bundle).unwrap().embed(&[vec![38, 5, 39]]).unwrap();
+    for (name, file) in [("OpenCLIP", &openclip), ("Hugging Face", &weights)] {
+        let content = Content::from(::safetensors::serialize(file, None).unwrap());
+        let made = convert(&content, name, "quick_gelu", None).unwrap();
+        assert_eq!(vectors(&made), vectors(&bundle), "{name}");
+        assert_eq!(texts(&made), texts(&bundle), "{name}");
+        let gelu = convert(&content, name, "gelu", None).unwrap();
+        assert_ne!(vectors(&gelu), vectors(&bundle), "{name}: the activation is what was asked for");
+        let error = convert(&content, name, "gelu", Some(7)).unwrap_err().to_string();
+        assert!(error.contains("a width of 64 has no 7 heads"), "{error}");
+    }
+    let mut lacking = openclip;
+    let moved = lacking.remove("module.visual.ln_post.bias").unwrap();
+    lacking.insert("module.visual.extra".to_owned(), moved);
+    let content = Content::from(::safetensors::serialize(&lacking, None).unwrap());
+    let error = convert(&content, "x.pt", "gelu", None).unwrap_err().to_string();
+    for words in ["x.pt", "missing: vision_model.post_layernorm.bias", "unused: visual.extra"] {
+        assert!(error.contains(words), "{words}: {error}");
+    }
+}
+
+/// A Chinese-CLIP's vision tower is a CLIP's; its text tower, a BERT, is passed over, and its pictures are not cropped.
+#[test]
+fn the_vision_tower_of_chinese_clip_is_read() {
+    let plain = small("quick_gelu");
+    let mut bundle = plain.clone();
+    let mut weights = weights::load(&plain).unwrap();
+    weights.insert(
+        "text_model.encoder.layer.0.attention.self.query.weight".to_owned(),
+        weights["visual_projection.weight"].clone(),
+    );
+    bundle.files.insert("model.safetensors".to_owned(), ::safetensors::serialize(&weights, None).unwrap().into());
+    let mut own: Value = serde_json::from_slice(&plain.file("config.json").unwrap()).unwrap();
+    own.as_object_mut().unwrap().remove("model_type");
+    let config = json!({"model_type": "chinese_clip", "projection_dim": 6, "vision_config": own, "text_config": {}});
+    bundle.files.insert("config.json".to_owned(), config.to_string().into_bytes().into());
+    let square = json!({"do_center_crop": false, "size": {"height": 20, "width": 20}});
+    bundle.files.insert("preprocessor_config.json".to_owned(), square.to_string().into_bytes().into());
+    let mut stretched = plain;
+    stretched.files.insert(
+        "preprocessor_config.json".to_owned(),
+        json!({"size": {"height": 20, "width": 20}}).to_string().into_bytes().into(),
+    );
+    let vectors = |bundle| ImageEncoder::load(bundle).unwrap().embed(&pictures()).unwrap();
+    assert_eq!(vectors(&bundle), vectors(&stretched));
+    let uncut = json!({"do_center_crop": false, "size": {"shortest_edge": 20}});
+    bundle.files.insert("preprocessor_config.json".to_owned(), uncut.to_string().into_bytes().into());
+    assert!(format!("{:#}", ImageEncoder::load(&bundle).unwrap_err()).contains("do_center_crop is false"));
+}
+
+/// Sizes of published models and what their shapes must be read as; from the models' public configurations.
+#[test]
+fn shapes_of_published_models_are_recognised() {
+    // Name, width, layers, patch, pixels, projection, heads.
+    let rows = [
+        ("ViT-B/32", 768, 12, 32, 224, 512, 12),
+        ("ViT-B/16", 768, 12, 16, 224, 512, 12),
+        ("ViT-L/14", 1024, 24, 14, 224, 768, 16),
+        ("ViT-L/14@336", 1024, 24, 14, 336, 768, 16),
+        ("ViT-H/14", 1280, 32, 14, 224, 1024, 16),
+    ];
+    for (name, width, layers, patch_size, image_size, projection_dim, heads) in rows {
+        let shape = ClipShape {
+            family: Family::Clip,
+            width,
+            layers,
+            inner: 4 * width,
+            patch_size,
+            image_size,
+            projection_dim,
+            text: None,
+        };
+        let shapes: BTreeMap<String, Vec<usize>> = shape.tensors().into_iter().collect();
+        assert_eq!(ClipShape::new(&shapes).as_ref(), Some(&shape), "{name}");
+        assert_eq!(shape.usual_heads(), heads, "{name}");
+        assert_eq!(shape.differences(&shapes), (vec![], vec![]), "{name}");
     }
 }

@@ -31,7 +31,7 @@ fn close(name: &str, got: &Tensor, wanted: &Tensor) {
     assert_eq!(got.dims(), wanted.dims(), "{name}");
     let off = (got - wanted).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap();
     let off: f32 = off.to_scalar().unwrap();
-    assert!(off < TOLERANCE, "{name}: off by {off}");
+    shared::parity(&format!("GPT-2 {name}"), f64::from(off), f64::from(TOLERANCE));
 }
 
 fn ids(tensor: &Tensor) -> Tensor {
@@ -117,7 +117,7 @@ fn id_list(value: &Value) -> Vec<u32> {
 /// Compares with one entry of the golden lists; `score` is the log-probability expected.
 fn same(name: &str, got: &Hypothesis, wanted: &[u32], score: f64) {
     assert_eq!(got.ids, wanted, "{name}");
-    assert!((got.log_prob - score).abs() < f64::from(TOLERANCE), "{name}: {} instead of {score}", got.log_prob);
+    shared::parity(&format!("log-probability {name}"), (got.log_prob - score).abs(), f64::from(TOLERANCE));
 }
 
 /// Checks all search rules on the prefixes of `cases`.

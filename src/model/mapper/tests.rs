@@ -62,16 +62,17 @@ fn prefixes_are_those_of_the_original() {
         for (mapper, suffix) in [(&raw, "prefix"), (&unit, "prefix_of_unit_clip")] {
             let wanted = &expected[&format!("{name}.{suffix}")];
             let got = mapper.forward(&expected["clip"]).unwrap();
-            assert!(distance(&got, wanted) < TOLERANCE, "{name}.{suffix}: {}", distance(&got, wanted));
+            shared::parity(&format!("mapper {name}.{suffix}"), distance(&got, wanted).into(), TOLERANCE.into());
             assert_eq!(distance(&mapper.prefixes(&expected["clip"]).unwrap(), &got), 0.0, "{name}.{suffix}");
             let folded = mapper.fold().unwrap().prefixes(&expected["clip"]).unwrap();
-            assert!(distance(&folded, wanted) < FOLDED, "{name}.{suffix} folded: {}", distance(&folded, wanted));
+            let off = distance(&folded, wanted);
+            shared::parity(&format!("mapper {name}.{suffix} folded"), off.into(), FOLDED.into());
         }
     }
     let folded = Mapper::from_tensors(&config(MapperKind::Amht), read("amht.safetensors")).unwrap().fold().unwrap();
     for (name, wanted) in read("amht_folded_queries.safetensors") {
         let got = folded.variables.get(&name).unwrap_or_else(|| panic!("no {name}"));
-        assert!(distance(got, &wanted) < 1e-6, "{name}");
+        shared::parity(&format!("folded {name}"), distance(got, &wanted).into(), 1e-6);
     }
 }
 
@@ -121,7 +122,7 @@ fn first_values_have_their_scale() {
 #[test]
 fn a_vector_has_the_same_prefix_in_every_batch() {
     let clip = Init::Normal(1.0).tensor(5, "clip", (7, 48)).unwrap();
-    for (name, kind) in KINDS {
+    for (name, kind) in KINDS.into_iter().chain([("linear", MapperKind::Linear)]) {
         let mapper = Mapper::init(&config(kind), 1).unwrap();
         let all = mapper.prefixes(&clip).unwrap();
         for row in [0, 6] {

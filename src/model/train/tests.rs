@@ -124,8 +124,8 @@ fn trajectories_are_those_of_pytorch() {
             let lr = trainer.apply(&grads).unwrap();
             let get = |field: &str| step[field].as_f64().unwrap();
             assert_eq!(targets as f64, get("targets"), "{name} step {}", step["step"]);
-            assert!((loss - get("loss")).abs() < LOSS, "{name} step {}: loss {loss}", step["step"]);
-            assert!((norm / get("grad_norm") - 1.0).abs() < NORM, "{name} step {}: norm {norm}", step["step"]);
+            shared::parity(&format!("training loss {name}"), (loss - get("loss")).abs(), LOSS);
+            shared::parity(&format!("training gradient norm {name}"), (norm / get("grad_norm") - 1.0).abs(), NORM);
             assert!((lr - get("lr")).abs() < 1e-12, "{name} step {}: rate {lr}", step["step"]);
         }
         if variant == "eos" {
@@ -133,12 +133,12 @@ fn trajectories_are_those_of_pytorch() {
                 let parameters = trainer.mapper().parameters();
                 let (_, got) = parameters.iter().find(|(name, _)| *name == tensor).unwrap();
                 let off = largest_difference(got, &wanted);
-                assert!(off < WEIGHT, "{name} {tensor}: off by {off}");
+                shared::parity(&format!("trained weights {name}"), off.into(), WEIGHT.into());
             }
         }
         let first = stored["clip"].narrow(0, 0, 4).unwrap();
         let off = largest_difference(&trainer.mapper().prefixes(&first).unwrap(), &finals[&name]);
-        assert!(off < PREFIX, "{name}: prefixes off by {off}");
+        shared::parity(&format!("trained prefixes {name}"), off.into(), PREFIX.into());
     }
 }
 

@@ -62,7 +62,7 @@ fn the_first_distribution_agrees_with_the_reference() {
             let sum: f64 = kept.iter().map(|(_, weight)| weight).sum();
             for ((id, weight), (wanted, p)) in kept.into_iter().zip(wanted) {
                 assert_eq!(id, wanted, "{name} {row}");
-                assert!((weight / sum - p).abs() < 1e-4, "{name} {row}: {} {p}", weight / sum);
+                shared::parity(&format!("top-p probability {name}"), (weight / sum - p).abs(), 1e-4);
             }
         }
     }
@@ -148,7 +148,7 @@ fn bans_agree_with_transformers() {
         for (found, (ids, score)) in found.iter().zip(wanted) {
             assert_eq!(found.ids, ids, "{run_length} {least} {prefix}");
             let mean = found.log_prob / ids.len() as f64;
-            assert!((mean - score).abs() < 1e-4, "{run_length} {least} {prefix}: {mean} {score}");
+            shared::parity("bans, mean log-probability", (mean - score).abs(), 1e-4);
         }
     }
 }
