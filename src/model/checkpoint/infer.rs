@@ -166,8 +166,9 @@ impl Parts {
         let starts = |part: &str| shapes.keys().find_map(|name| name.find(part).map(|at| name[..at].to_owned()));
         let named = starts(MAPPER_PREFIX).map(|wrapper| wrapper + MAPPER_PREFIX);
         let gpt2 = shapes.keys().find_map(|name| name.strip_suffix(TOKENS)).map(str::to_owned);
-        // A mapper that was saved alone has bare names.
-        let bare = || MapperShape::new(shapes).map(|_| String::new());
+        // A mapper that was saved alone has bare names; those of a single layer could be of anything, beside others.
+        let alone = |shape: &MapperShape| shape.kind != MapperKind::Linear || shapes.len() <= 2;
+        let bare = || MapperShape::new(shapes).filter(alone).map(|_| String::new());
         Self { mapper: named.or_else(bare), gpt2 }
     }
 
