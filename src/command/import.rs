@@ -1,6 +1,7 @@
 //! `rsic import`.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -92,8 +93,8 @@ impl Import {
             loaded.dataset_of(instance).and_then(|(dataset, _)| Some(loaded.datasets.get(dataset)?.language));
         let entry = self.entry(global, instance, report, language)?;
         let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let text = format!("{}\n{}", text.trim_end_matches('\n').to_owned() + "\n", entry);
-        let checked = Config::parse(&text, &global.parameters)?;
+        let gap = if text.ends_with('\n') { "\n" } else { "\n\n" };
+        let checked = Config::parse(&format!("{text}{gap}{entry}"), &global.parameters)?;
         let settings = &checked.checkpoints[instance];
         let language = language.unwrap_or(Language::En);
         let source = settings.gpt2.as_ref().or_else(|| checked.models.gpt2.get(&language));
@@ -111,7 +112,10 @@ impl Import {
             )),
             None => ui.warn("whether the file fits the scratch language model is only found out in the build"),
         }
-        write(&path, |out| Ok(out.write_all(text.as_bytes())?))?;
+        // Appended in one piece, so that another import at the same time loses nothing.
+        let file = std::fs::OpenOptions::new().append(true).open(&path);
+        let written = file.and_then(|mut file| file.write_all(format!("{gap}{entry}").as_bytes()));
+        written.with_context(|| format!("cannot write {}", path.display()))?;
         ui.out(entry.trim_end());
         ui.say(&format!("added to {}; next: rsic build score/{instance}", path.display()));
         Ok(())
@@ -143,8 +147,10 @@ impl Import {
             let guess = report.profile.iter().find(|guess| guess.setting == key);
             match (value, guess) {
                 (Some(value), _) => writeln!(entry, "{key} = {value}")?,
-                (None, Some(guess)) => writeln!(entry, "{key} = {} # a guess: {}", guess.value, guess.why)?,
-                (None, None) => {}
+                (None, Some(guess)) if !guess.known => {
+                    writeln!(entry, "{key} = {} # a guess: {}", guess.value, guess.why)?;
+                }
+                (None, _) => {}
             }
         }
         let guess = report.profile.iter().find(|guess| guess.setting == "stop_texts");
@@ -221,7 +227,8 @@ fn print(ui: &Ui, report: &Inspection) {
         ui.out(&format!("beside the tensors: {}", beside.join(", ")));
     }
     for guess in &report.profile {
-        ui.out(&format!("guess: {} = {}: {}", guess.setting, guess.value, guess.why));
+        let word = if guess.known { "known" } else { "guess" };
+        ui.out(&format!("{word}: {} = {}: {}", guess.setting, guess.value, guess.why));
     }
 }
 

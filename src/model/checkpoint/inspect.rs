@@ -25,7 +25,7 @@ pub struct Inspection {
     pub model: String,
     /// What shapes and notes tell, part by part.
     pub architecture: BTreeMap<String, Value>,
-    /// What they do not tell, with a guess.
+    /// What shapes do not tell: from the file's notes, or a guess.
     pub profile: Vec<Guess>,
     /// Names that such a model has and the file has not.
     pub missing: Vec<String>,
@@ -50,13 +50,15 @@ pub struct TensorRow {
     pub part: &'static str,
 }
 
-/// A setting that weights do not tell.
+/// A setting that shapes do not tell.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Guess {
     /// The setting.
     pub setting: &'static str,
     /// The likely value.
     pub value: Value,
+    /// Whether the file says so itself.
+    pub known: bool,
     /// Why.
     pub why: String,
 }
@@ -114,7 +116,11 @@ pub fn inspect(content: &Content) -> Result<Inspection> {
 
 impl Inspection {
     fn guess(&mut self, setting: &'static str, value: Value, why: &str) {
-        self.profile.push(Guess { setting, value, why: why.to_owned() });
+        self.profile.push(Guess { setting, value, known: false, why: why.to_owned() });
+    }
+
+    fn know(&mut self, setting: &'static str, value: Value) {
+        self.profile.push(Guess { setting, value, known: true, why: "the file's own notes".to_owned() });
     }
 
     fn captioner(&mut self, mapper: &MapperShape, gpt2: Option<&Gpt2Shape>, own: Option<MapperConfig>) -> Result<()> {
@@ -131,8 +137,8 @@ impl Inspection {
             self.architecture.insert("gpt2".to_owned(), json!(gpt2));
         }
         if let Some(own) = own {
-            self.guess("heads", own.heads.into(), "from the file's own notes");
-            self.guess("normalize", own.normalize.into(), "from the file's own notes");
+            self.know("heads", own.heads.into());
+            self.know("normalize", own.normalize.into());
             return Ok(());
         }
         if mapper.kind.has_layers() && mapper.heads.is_none() {
