@@ -9,16 +9,18 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 
 use super::Global;
-use crate::model::checkpoint::{self, ExportFormat};
+use crate::model::Bundle;
+use crate::model::checkpoint::{self, Export as Options, ExportFormat};
 use crate::pipeline::plan::Planner;
 use crate::pipeline::target::{self, UsageError};
 use crate::pipeline::{State, Workspace, inputs};
 use crate::stage::Kind;
 use crate::ui::Ui;
 
-/// Write a trained mapper as a file that `ClipCap`'s code loads, `strict=True`.
+/// Write a trained mapper as a file that `ClipCap`'s model loads with `strict=True`.
 ///
-/// Tensors have `ClipCap`'s names: `clip_project.*`, and `gpt.*` for the language model.
+/// Tensors have `ClipCap`'s names: `clip_project.*`, and `gpt.*` for the language model. Old versions of transformers, such as the
+/// one that `ClipCap` names, store GPT-2's causal masks with its weights and miss them otherwise: `--masks` writes them.
 #[derive(Debug, Args)]
 pub struct Export {
     /// What to export, such as `train/ucm_amht`; it must be built.
@@ -30,6 +32,9 @@ pub struct Export {
     /// Leave the language model out; one that was trained along cannot be left out.
     #[arg(long)]
     mapper_only: bool,
+    /// Write GPT-2's causal masks as well.
+    #[arg(long, conflicts_with = "mapper_only")]
+    masks: bool,
     /// Overwrite the file.
     #[arg(short, long)]
     force: bool,
@@ -46,7 +51,8 @@ impl Export {
         let workspace = global.peek()?;
         let inputs = self.inputs(&workspace)?;
         let gpt2 = if self.mapper_only { None } else { Some(inputs.bundle("gpt2")?) };
-        write(&self.to, |out| checkpoint::export(&inputs.content("weights")?, gpt2.as_ref(), format, out))?;
+        let options = Options { format, masks: self.masks };
+        write(&self.to, |out| checkpoint::export(&inputs.content("weights")?, gpt2.as_ref(), options, out))?;
         ui.say(&format!("{} is in {}", self.target, self.to.display()));
         Ok(ExitCode::SUCCESS)
     }
@@ -101,5 +107,13 @@ pub(super) fn write(path: &Path, content: impl FnOnce(&mut dyn std::io::Write) -
     let file = file.into_inner().map_err(|error| anyhow!(error.into_error())).with_context(what)?;
     file.as_file().sync_all().with_context(what)?;
     file.persist(path).with_context(what)?;
+    Ok(())
+}
+
+/// Writes the files of a model into a folder.
+pub(super) fn write_bundle(bundle: &Bundle, folder: &Path) -> Result<()> {
+    for (name, content) in &bundle.files {
+        write(&folder.join(name), |out| Ok(out.write_all(&content.read()?)?))?;
+    }
     Ok(())
 }

@@ -54,6 +54,9 @@ impl Fetch {
         }
         let settings = Settings::from_env();
         for name in &what {
+            if name == METEOR && !self.files.is_empty() {
+                return Err(anyhow!("`--file` is of models: METEOR's tables are fetched as a whole"));
+            }
             if name == METEOR {
                 self.meteor(ui)?;
             } else {
@@ -75,7 +78,12 @@ impl Fetch {
         drop(progress);
         let megabytes = fetched.downloaded_bytes as f64 / 1e6;
         ui.say(&format!("{name}: {} files, {megabytes:.1} MB downloaded", fetched.files.len()));
-        ui.out(&fetched.folder.display().to_string());
+        if named.is_empty() {
+            ui.out(&fetched.folder.display().to_string());
+        }
+        for name in named {
+            ui.out(&fetched.folder.join(name).display().to_string());
+        }
         Ok(())
     }
 

@@ -2,21 +2,22 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{ArgGroup, Args};
 use serde_json::Value;
 
 use super::Global;
-use super::export::write;
+use super::export::write_bundle;
 use crate::language::Language;
-use crate::model::checkpoint::{self, Inspection, Profile};
+use crate::model::checkpoint::{self, Adopted, Inspection};
 use crate::model::gpt2::Gpt2Config;
 use crate::model::{Bundle, Content, clip};
 use crate::pipeline::target::UsageError;
-use crate::pipeline::{Config, config, models};
+use crate::pipeline::{Config, ConfigError, config, models};
 use crate::ui::{self, Ui};
 
 /// Use weights that another program wrote: `ClipCap` mappers, `OpenCLIP` image encoders.
@@ -40,7 +41,7 @@ pub struct Import {
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
     /// Attention heads, where weights do not tell them.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "inspect")]
     heads: Option<usize>,
     /// Mapper: whether it was trained on image vectors of length 1.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", requires = "as_instance")]
@@ -94,7 +95,15 @@ impl Import {
         let entry = self.entry(global, instance, report, language)?;
         let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let gap = if text.ends_with('\n') { "\n" } else { "\n\n" };
-        let checked = Config::parse(&format!("{text}{gap}{entry}"), &global.parameters)?;
+        let checked =
+            Config::parse(&format!("{text}{gap}{entry}"), &global.parameters).map_err(|error| match error {
+                // The position would be that of a line that is not written yet.
+                ConfigError::Invalid { text, hint, .. } => anyhow!(UsageError {
+                    text: format!("cannot be `{instance}`: {text}"),
+                    hint: hint.unwrap_or_else(|| "choose another name".to_owned()),
+                }),
+                other => anyhow!(other),
+            })?;
         let settings = &checked.checkpoints[instance];
         let language = language.unwrap_or(Language::En);
         let source = settings.gpt2.as_ref().or_else(|| checked.models.gpt2.get(&language));
@@ -103,9 +112,7 @@ impl Import {
             Some((source, Ok(found))) => {
                 let files = found.files.into_iter().map(|(name, path)| (name, Content::File(path))).collect();
                 let gpt2 = Gpt2Config::load(&Bundle { files, name: source.clone() })?;
-                let profile =
-                    Profile { heads: settings.heads, normalize: settings.normalize, with_gpt2: settings.with_gpt2 };
-                checkpoint::adopt(content, &self.file.display().to_string(), &profile, &gpt2)?;
+                Adopted::read(content, &self.file.display().to_string(), &settings.profile(), &gpt2)?;
             }
             Some((source, Err(_))) => ui.warn(&format!(
                 "the language model {source} is not here, so whether the file fits it is only found out in the build"
@@ -169,7 +176,10 @@ impl Import {
     /// The path of the file as pipeline.toml names it: below the workspace, else in full.
     fn place(&self, global: &Global) -> Result<String> {
         let full = |path: &Path| path.canonicalize().with_context(|| format!("cannot read {}", path.display()));
-        let (file, root) = (full(&self.file)?, full(&global.directory)?);
+        // A link keeps its own name, such as that of a file in the hub's cache.
+        let folder = self.file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let file = full(folder.unwrap_or(Path::new(".")))?.join(self.file.file_name().unwrap_or_default());
+        let root = full(&global.directory)?;
         let place = file.strip_prefix(&root).unwrap_or(&file);
         place.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8", place.display()))
     }
@@ -192,10 +202,14 @@ impl Import {
             return Err(UsageError { text, hint: "name a folder that is not there yet".to_owned() }.into());
         }
         let bundle = clip::convert(content, &self.file.display().to_string(), activation, self.heads)?;
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        for (name, content) in &bundle.files {
-            write(&folder.join(name), |out| Ok(out.write_all(&content.read()?)?))?;
-        }
+        let what = || format!("cannot make {}", folder.display());
+        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        std::fs::create_dir_all(parent).with_context(what)?;
+        // Whole or not there.
+        let new = tempfile::Builder::new().permissions(PermissionsExt::from_mode(0o777)).tempdir_in(parent);
+        let new = new.with_context(what)?;
+        write_bundle(&bundle, new.path())?;
+        std::fs::rename(new.path(), folder).with_context(what)?;
         ui.say(&format!(
             "{} is a model folder now; set `clip = \"{}\"` under [models], with ./ before a relative path",
             folder.display(),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::graph::Floor;
 use super::models::SCRATCH;
 use crate::language::Language;
+use crate::model::checkpoint::Profile;
 use crate::model::scratch::{ScratchClipConfig, ScratchGpt2Config};
 use crate::model::search::DecodeConfig;
 use crate::stage::embed::Embed;
@@ -97,8 +98,8 @@ pub struct CheckpointConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heads: Option<usize>,
     /// Whether the mapper was trained on image vectors of length 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub normalize: Option<bool>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub normalize: bool,
     /// Whether the file holds the language model's weights too; its configuration and vocabulary are still those of `gpt2`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub with_gpt2: bool,
@@ -111,6 +112,13 @@ pub struct CheckpointConfig {
     /// Texts that end a caption, besides those of `caption.decoding`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stop_texts: Vec<String>,
+}
+
+impl CheckpointConfig {
+    /// What is in the key besides the file.
+    pub fn profile(&self) -> Profile {
+        Profile { heads: self.heads, normalize: self.normalize, with_gpt2: self.with_gpt2 }
+    }
 }
 
 /// `[score]`: how intervals are made, and where METEOR and SPICE are.
@@ -365,6 +373,10 @@ impl Config {
             let hint = format!("there are the datasets {}", datasets.join(", "));
             return Err((format!("checkpoint `{name}` is not named DATASET_MODEL, such as `ucm_clipcap`"), hint));
         };
+        if self.datasets.contains_key(name) {
+            let hint = "choose another name for the model".to_owned();
+            return Err((format!("checkpoint `{name}` has the name of a dataset"), hint));
+        }
         if !is_name(model) || model.ends_with("_gpt") || is_floor(model) {
             let message = format!("checkpoint `{name}`: `{model}` cannot be the name of a model");
             return Err((message, "a-z, 0-9, `-` and `_`, not ending in `_gpt`, and not that of a floor".to_owned()));

@@ -113,9 +113,26 @@ impl Execution<'_> {
             }
         }
         if !again {
+            self.hide_others(record)?;
             cache.set_root(&name, record.key)?;
         }
         Ok(written)
+    }
+
+    /// Removes what the previous build of this node showed and the new one does not have; an edited file stays.
+    fn hide_others(&self, record: &Record) -> Result<()> {
+        let cache = &self.workspace.cache;
+        let Some(root) = cache.root(&self.name())? else { return Ok(()) };
+        let Some(old) = cache.record(root.key)? else { return Ok(()) };
+        let path = |output: &Output| self.workspace.root.join(view_path(self.spec(), output));
+        let shown: Vec<_> = record.outputs.iter().map(&path).collect();
+        for output in &old.outputs {
+            let path = path(output);
+            if !shown.contains(&path) && cache.view(&output.stored(), &path, &self.workspace.facts)? == View::Fresh {
+                std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+            }
+        }
+        Ok(())
     }
 
     fn lost(&self, node: NodeId, output: &str) -> anyhow::Error {

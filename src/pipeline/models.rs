@@ -18,6 +18,8 @@ pub enum Role {
     Tokenizer,
     /// Token ids to text: weights and tokenizer.
     LanguageModel,
+    /// What kind of network it is.
+    Config,
 }
 
 const WEIGHTS: &[&str] = &["model.safetensors", "pytorch_model.bin"];
@@ -31,12 +33,13 @@ impl Role {
             Self::ImageEncoder => &[&[CONFIG], WEIGHTS, &[PREPROCESSOR]],
             Self::Tokenizer => &[&[CONFIG], TOKENIZER],
             Self::LanguageModel => &[&[CONFIG], WEIGHTS, TOKENIZER],
+            Self::Config => &[&[CONFIG]],
         };
         groups.iter().any(|group| group.contains(&file))
     }
 
     fn needs_weights(self) -> bool {
-        self != Self::Tokenizer
+        matches!(self, Self::ImageEncoder | Self::LanguageModel)
     }
 }
 

@@ -48,7 +48,6 @@ impl Caption {
             vectors.extend_from_slice(&values[row * dim..(row + 1) * dim]);
         }
         let captioner = Captioner::load(&inputs.content("weights")?, &inputs.bundle("gpt2")?, self.language)?;
-        context.progress.begin("captions", ids.len() as u64, "images");
         let images = Images { ids: &ids, vectors: &vectors, dim };
         let made = captioner.caption(images, &self.decoding, self.max_tokens, BATCH, context.progress)?;
         let first = made.iter().map(|captions| captions.first()).collect::<Option<Vec<&Made>>>();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::Write;
 
 use anyhow::{Context, Result, bail, ensure};
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 
 use super::trained::{GPT_PREFIX, MAPPER_KEY, named, read_weights};
 use crate::model::gpt2::{Gpt2, Gpt2Config};
@@ -21,6 +21,15 @@ pub enum ExportFormat {
     PyTorch,
 }
 
+/// How a file is exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// The format.
+    pub format: ExportFormat,
+    /// Whether GPT-2's masks (`attn.bias`, `attn.masked_bias`) are written, which old versions of transformers expect.
+    pub masks: bool,
+}
+
 /// Writes trained weights under ClipCap's names: `clip_project.*` and, with a language model, `gpt.transformer.*` and
 /// `gpt.lm_head.weight`, which `ClipCaptionModel.load_state_dict` takes with `strict=True`.
 ///
@@ -28,7 +37,7 @@ pub enum ExportFormat {
 /// - `gpt2`: the frozen language model; used if none was trained along. `None` leaves the language model out.
 ///
 /// Equal weights give equal bytes.
-pub fn export(trained: &Content, gpt2: Option<&Bundle>, format: ExportFormat, out: &mut dyn Write) -> Result<()> {
+pub fn export(trained: &Content, gpt2: Option<&Bundle>, options: Export, out: &mut dyn Write) -> Result<()> {
     let trained = read_weights(trained)?;
     let gpt2 = match (gpt2, trained.gpt2) {
         (None, Some(_)) => bail!("its language model was trained along and cannot be left out"),
@@ -46,7 +55,10 @@ pub fn export(trained: &Content, gpt2: Option<&Bundle>, format: ExportFormat, ou
     if let Some((_, table)) = tensors.iter().find(|(name, _)| *name == tokens) {
         tensors.push((format!("{GPT_PREFIX}lm_head.weight"), table.clone()));
     }
-    match format {
+    if let Some(gpt2) = gpt2.as_ref().filter(|_| options.masks) {
+        tensors.extend(masks(gpt2.config())?);
+    }
+    match options.format {
         ExportFormat::SafeTensors => {
             let config = serde_json::to_string(trained.mapper.config())?;
             // A single note: the order of several would change from run to run.
@@ -58,6 +70,19 @@ pub fn export(trained: &Content, gpt2: Option<&Bundle>, format: ExportFormat, ou
     Ok(())
 }
 
+/// The masks that old versions of transformers store with every layer: below the diagonal 1, and the score of what is masked.
+fn masks(config: &Gpt2Config) -> Result<Vec<(String, Tensor)>> {
+    let n = config.n_positions;
+    let causal: Vec<u8> = (0..n * n).map(|at| u8::from(at % n <= at / n)).collect();
+    let causal = Tensor::from_vec(causal, (1, 1, n, n), &Device::Cpu)?;
+    let score = Tensor::new(-1e4_f32, &Device::Cpu)?;
+    let layer = |layer| {
+        let name = |part: &str| format!("{GPT_PREFIX}transformer.h.{layer}.attn.{part}");
+        [(name("bias"), causal.clone()), (name("masked_bias"), score.clone())]
+    };
+    Ok((0..config.n_layer).flat_map(layer).collect())
+}
+
 /// Tensors of one storage, such as the token table under its two names, are written once.
 fn pytorch(tensors: &[(String, Tensor)], out: &mut dyn Write) -> Result<()> {
     let mut storages: Vec<&Tensor> = Vec::new();
@@ -67,10 +92,15 @@ fn pytorch(tensors: &[(String, Tensor)], out: &mut dyn Write) -> Result<()> {
         if storage == storages.len() {
             storages.push(tensor);
         }
-        items.push(torch::Item { name: name.clone(), dtype: Dtype::F32, shape: tensor.dims().to_vec(), storage });
+        let dtype = if tensor.dtype() == DType::U8 { Dtype::U8 } else { Dtype::F32 };
+        items.push(torch::Item { name: name.clone(), dtype, shape: tensor.dims().to_vec(), storage });
     }
     torch::write(out, &items, |storage| -> Result<Vec<u8>> {
-        let values = values(storages[storage]).context("cannot read a tensor")?;
+        let tensor = storages[storage];
+        if tensor.dtype() == DType::U8 {
+            return Ok(tensor.flatten_all()?.to_vec1()?);
+        }
+        let values = values(tensor).context("cannot read a tensor")?;
         Ok(values.iter().flat_map(|value| value.to_le_bytes()).collect())
     })
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::trained::{GPT_PREFIX, MAPPER_PREFIX};
 use crate::model::gpt2::Gpt2Config;
-use crate::model::mapper::{MapperConfig, MapperKind};
+use crate::model::mapper::{AmhtInit, MapperConfig, MapperKind};
 
 /// Name -> shape of every tensor.
 pub(super) type Shapes = BTreeMap<String, Vec<usize>>;
@@ -82,7 +82,7 @@ impl MapperShape {
         let Some(heads) = heads.or((!layered).then_some(1)) else {
             return Err("a transformer's number of heads cannot be read off its weights: set `heads`".to_owned());
         };
-        Ok(MapperConfig {
+        let config = MapperConfig {
             kind: self.kind,
             clip_dim: self.clip_dim,
             prefix_length: self.outputs / width,
@@ -90,9 +90,11 @@ impl MapperShape {
             width,
             layers: self.layers.unwrap_or(1),
             heads,
-            init: crate::model::mapper::AmhtInit::default(),
+            init: AmhtInit::default(),
             normalize,
-        })
+        };
+        config.check().map_err(|error| error.to_string())?;
+        Ok(config)
     }
 }
 
@@ -161,15 +163,16 @@ const TOKENS: &str = "wte.weight";
 const HEAD: &str = "lm_head.weight";
 
 impl Parts {
-    /// Looks for a mapper and a language model among the names.
-    pub(super) fn find(shapes: &Shapes) -> Self {
-        let starts = |part: &str| shapes.keys().find_map(|name| name.find(part).map(|at| name[..at].to_owned()));
-        let named = starts(MAPPER_PREFIX).map(|wrapper| wrapper + MAPPER_PREFIX);
-        let gpt2 = shapes.keys().find_map(|name| name.strip_suffix(TOKENS)).map(str::to_owned);
+    /// Looks for a mapper and a language model among the names. Fails, in words, if there are several of either.
+    pub(super) fn find(shapes: &Shapes) -> Result<Self, String> {
+        let before = |name: &String| name.find(MAPPER_PREFIX).map(|at| name[..at + MAPPER_PREFIX.len()].to_owned());
+        let named = only("mappers", shapes.keys().filter_map(before).collect())?;
+        let before = |name: &String| name.strip_suffix(TOKENS).map(str::to_owned);
+        let gpt2 = only("language models", shapes.keys().filter_map(before).collect())?;
         // A mapper that was saved alone has bare names; those of a single layer could be of anything, beside others.
         let alone = |shape: &MapperShape| shape.kind != MapperKind::Linear || shapes.len() <= 2;
         let bare = || MapperShape::new(shapes).filter(alone).map(|_| String::new());
-        Self { mapper: named.or_else(bare), gpt2 }
+        Ok(Self { mapper: named.or_else(bare), gpt2 })
     }
 
     /// The name that a tensor has in our own files; that of a tensor of neither part stays.
@@ -188,6 +191,15 @@ impl Parts {
             None => name.to_owned(),
         }
     }
+}
+
+/// The one element, if there is any.
+fn only(what: &str, found: BTreeSet<String>) -> Result<Option<String>, String> {
+    if found.len() > 1 {
+        let names: Vec<String> = found.iter().map(|name| format!("`{name}`")).collect();
+        return Err(format!("the file holds {} {what}, {}: save one of them", found.len(), names.join(" and ")));
+    }
+    Ok(found.into_iter().next())
 }
 
 /// What a file of renamed tensors holds.

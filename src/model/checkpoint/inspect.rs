@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::infer::{Found, Gpt2Shape, MapperShape, Parts, Shapes};
 use super::trained::{GPT_PREFIX, MAPPER_PREFIX, mapper_config};
 use crate::model::Content;
-use crate::model::clip::{ClipShape, Family};
+use crate::model::clip::{self, ClipShape, Family};
 use crate::model::gpt2::is_buffer;
 use crate::model::mapper::MapperConfig;
 use crate::model::weights::{Beside, Format, TensorFile};
@@ -69,7 +69,7 @@ pub struct Guess {
 pub fn inspect(content: &Content) -> Result<Inspection> {
     let file = TensorFile::open(content)?;
     let shapes: Shapes = file.entries.iter().map(|entry| (entry.name.clone(), entry.shape.clone())).collect();
-    let parts = Parts::find(&shapes);
+    let parts = Parts::find(&shapes).map_err(|why| anyhow!(why))?;
     let renamed: Shapes = shapes.iter().map(|(name, shape)| (parts.rename(name), shape.clone())).collect();
     let found = Found::new(&renamed);
     let mut report = Inspection {
@@ -83,22 +83,21 @@ pub fn inspect(content: &Content) -> Result<Inspection> {
         tensors: Vec::new(),
         beside: file.beside.clone(),
     };
-    let clip = ClipShape::new(&unwrapped(&shapes));
-    let mut known = true;
+    let bare = clip::unwrapped_names(&shapes);
+    let mut of_clip = false;
     if let Some(mapper) = &found.mapper {
         report.captioner(mapper, found.gpt2.as_ref(), mapper_config(&file)?)?;
         report.compare(&renamed, mapper, found.gpt2.as_ref());
     } else if let Some(gpt2) = &found.gpt2 {
         "a GPT-2 language model".clone_into(&mut report.model);
         report.architecture.insert("gpt2".to_owned(), json!(gpt2));
-        let heads = gpt2.config().n_head;
-        report.guess("n_head", heads.into(), "GPT-2's heads are 64 wide; config.json tells");
+        report.guess("n_head", gpt2.config().n_head.into(), "GPT-2's heads are 64 wide; config.json tells");
         report.compare_with(&renamed, &gpt2_names(gpt2), true);
-    } else if let Some(clip) = &clip {
-        report.clip(clip);
-        (report.missing, report.unmatched) = clip.differences(&unwrapped(&shapes));
+    } else if let Some(clip) = ClipShape::new(&bare) {
+        of_clip = true;
+        report.clip(&clip);
+        (report.missing, report.unmatched) = clip.differences(&bare);
     } else {
-        known = false;
         report.unmatched = shapes.keys().cloned().collect();
     }
     report.tensors = file
@@ -108,7 +107,7 @@ pub fn inspect(content: &Content) -> Result<Inspection> {
             name: entry.name.clone(),
             dtype: entry.dtype.name(),
             shape: entry.shape.clone(),
-            part: part(&parts.rename(&entry.name), known),
+            part: if of_clip { clip_part(&entry.name) } else { part(&parts.rename(&entry.name)) },
         })
         .collect();
     Ok(report)
@@ -198,25 +197,25 @@ fn gpt2_names(gpt2: &Gpt2Shape) -> Vec<String> {
     gpt2.config().tensors().into_iter().map(|(name, _)| format!("{GPT_PREFIX}transformer.{name}")).collect()
 }
 
-/// Without the word that some training programs put before every name.
-fn unwrapped(shapes: &Shapes) -> Shapes {
-    let wrapper = ["module.", "model."].into_iter().find(|word| shapes.keys().all(|name| name.starts_with(word)));
-    let bare = |name: &String| wrapper.and_then(|word| name.strip_prefix(word)).unwrap_or(name).to_owned();
-    shapes.iter().map(|(name, shape)| (bare(name), shape.clone())).collect()
-}
-
-fn part(renamed: &str, known: bool) -> &'static str {
+fn part(renamed: &str) -> &'static str {
     if renamed.starts_with(GPT_PREFIX) && is_buffer(renamed) {
         "mask, not used"
     } else if renamed.starts_with(GPT_PREFIX) {
         "language model"
     } else if renamed.starts_with(MAPPER_PREFIX) {
         "mapper"
-    } else if !known {
-        "?"
-    } else if renamed.starts_with("visual") || renamed.starts_with("vision") {
-        "vision tower"
     } else {
-        "text tower or other"
+        "not used"
+    }
+}
+
+/// The part of a CLIP; wrappers may stand before the names.
+fn clip_part(name: &str) -> &'static str {
+    if name.contains("visual") || name.contains("vision_model") {
+        "vision tower"
+    } else if clip::is_buffer(name) {
+        "not used"
+    } else {
+        "text tower"
     }
 }

@@ -9,8 +9,8 @@ mod infer;
 mod inspect;
 mod trained;
 
-pub use adopt::{Profile, adopt};
-pub use export::{ExportFormat, export};
+pub use adopt::{Adopted, Profile};
+pub use export::{Export, ExportFormat, export};
 pub use infer::{Gpt2Shape, MapperShape};
 pub use inspect::{Guess, Inspection, TensorRow, inspect};
 pub(crate) use trained::named;

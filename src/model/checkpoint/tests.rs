@@ -75,12 +75,17 @@ fn torch_file(tensors: &Weights) -> Content {
     bytes.into()
 }
 
+/// As the stage does it.
+fn adopted(content: &Content, name: &str, profile: &Profile, gpt2: &Gpt2Config) -> anyhow::Result<Vec<u8>> {
+    Adopted::read(content, name, profile, gpt2)?.save()
+}
+
 fn wrapped(tensors: &Weights, wrapper: &str) -> Weights {
     tensors.iter().map(|(name, tensor)| (format!("{wrapper}{name}"), tensor.clone())).collect()
 }
 
 fn profile(kind: MapperKind, with_gpt2: bool) -> Profile {
-    Profile { heads: (kind == MapperKind::Transformer).then_some(4), normalize: None, with_gpt2 }
+    Profile { heads: (kind == MapperKind::Transformer).then_some(4), normalize: false, with_gpt2 }
 }
 
 fn prefix(mapper: &Mapper) -> Vec<f32> {
@@ -98,7 +103,7 @@ fn every_kind_is_recognised_in_every_wrapping() {
             for wrapper in ["", "model.", "net.captioner."] {
                 let file = torch_file(&wrapped(&plain, wrapper));
                 let name = format!("{kind:?} {with_gpt2} {wrapper}");
-                let bytes = adopt(&file, &name, &profile(kind, with_gpt2), gpt2.config()).unwrap();
+                let bytes = adopted(&file, &name, &profile(kind, with_gpt2), gpt2.config()).unwrap();
                 let read = read_weights(&bytes.into()).unwrap();
                 assert_eq!(read.mapper.config(), &config(kind), "{name}");
                 assert_eq!(prefix(&read.mapper), prefix(&mapper), "{name}");
@@ -120,7 +125,7 @@ fn bare_names_are_a_mapper_too() {
     for kind in KINDS {
         let mapper = Mapper::init(&config(kind), 1).unwrap();
         let bare: Weights = mapper.parameters().into_iter().map(|(n, var)| (n, var.as_detached_tensor())).collect();
-        let bytes = adopt(&torch_file(&bare), "bare", &profile(kind, false), small_gpt2().config()).unwrap();
+        let bytes = adopted(&torch_file(&bare), "bare", &profile(kind, false), small_gpt2().config()).unwrap();
         assert_eq!(prefix(&read_weights(&bytes.into()).unwrap().mapper), prefix(&mapper), "{kind:?}");
     }
 }
@@ -155,7 +160,20 @@ fn what_does_not_fit_is_refused() {
     let one = || Tensor::zeros(1, candle_core::DType::F32, &Device::Cpu).unwrap();
     let amht = |with_gpt2| profile(MapperKind::Amht, with_gpt2);
     let wide = Gpt2Config { n_embd: 32, ..gpt2.config().clone() };
-    let rows: [(&str, Weights, Profile, &Gpt2Config, &str); 10] = [
+    let twice = |wrapper: &str| {
+        let mut tensors = alone(MapperKind::Amht);
+        tensors.extend(wrapped(&alone(MapperKind::Amht), wrapper));
+        tensors
+    };
+    let no_heads = || {
+        let mut tensors = alone(MapperKind::Amht);
+        let none = Tensor::zeros((0, 4, 4), candle_core::DType::F32, &Device::Cpu).unwrap();
+        tensors.insert("clip_project.transformer.layers.0.attn.adaptive_weights".into(), none);
+        tensors
+    };
+    let rows: [(&str, Weights, Profile, &Gpt2Config, &str); 12] = [
+        ("two mappers", twice("averaged."), amht(false), gpt2.config(), "2 mappers, `averaged.clip_project.` and"),
+        ("no heads at all", no_heads(), amht(false), gpt2.config(), "heads must be above 0"),
         ("no mapper", BTreeMap::from([("x".into(), one())]), amht(false), gpt2.config(), "it holds no mapper"),
         ("heads unknown", alone(MapperKind::Transformer), amht(false), gpt2.config(), "set `heads`"),
         (
@@ -198,7 +216,7 @@ fn what_does_not_fit_is_refused() {
         ),
     ];
     for (name, tensors, profile, gpt2, wanted) in rows {
-        let error = adopt(&torch_file(&tensors), "model.pt", &profile, gpt2).unwrap_err();
+        let error = adopted(&torch_file(&tensors), "model.pt", &profile, gpt2).unwrap_err();
         let error = format!("{error:#}");
         assert!(error.contains(wanted) && error.contains("model.pt"), "{name}: {error}");
     }
@@ -220,9 +238,9 @@ fn an_exported_model_comes_back_the_same() {
             let name = format!("{kind:?} {format:?} {with_gpt2}");
             let trained: Content = save_weights(&mapper, None).unwrap().into();
             let mut file = Vec::new();
-            export(&trained, with_gpt2.then_some(&bundle), format, &mut file).unwrap();
+            export(&trained, with_gpt2.then_some(&bundle), Export { format, masks: false }, &mut file).unwrap();
             let mut again = Vec::new();
-            export(&trained, with_gpt2.then_some(&bundle), format, &mut again).unwrap();
+            export(&trained, with_gpt2.then_some(&bundle), Export { format, masks: false }, &mut again).unwrap();
             assert!(file == again, "{name}");
             let content = Content::from(file);
             let names: Vec<String> =
@@ -231,9 +249,9 @@ fn an_exported_model_comes_back_the_same() {
             // SafeTensors tells its settings, PyTorch's format does not.
             let profile = match format {
                 ExportFormat::SafeTensors => Profile { with_gpt2, ..Profile::default() },
-                ExportFormat::PyTorch => Profile { normalize: Some(true), ..profile(kind, with_gpt2) },
+                ExportFormat::PyTorch => Profile { normalize: true, ..profile(kind, with_gpt2) },
             };
-            let back = read_weights(&adopt(&content, "file", &profile, gpt2.config()).unwrap().into()).unwrap();
+            let back = read_weights(&adopted(&content, "file", &profile, gpt2.config()).unwrap().into()).unwrap();
             assert_eq!(back.mapper.config(), &normalized, "{name}");
             assert_eq!(prefix(&back.mapper), prefix(&mapper), "{name}");
         }
@@ -247,12 +265,52 @@ fn notes_are_believed() {
     let file: Content = save_weights(&mapper, None).unwrap().into();
     let run = |heads, normalize| {
         let profile = Profile { heads, normalize, with_gpt2: false };
-        adopt(&file, "ours", &profile, small_gpt2().config()).map_err(|error| format!("{error:#}"))
+        adopted(&file, "ours", &profile, small_gpt2().config()).map_err(|error| format!("{error:#}"))
     };
-    assert!(run(None, None).is_ok());
-    assert!(run(Some(4), Some(false)).is_ok());
-    assert!(run(Some(2), None).unwrap_err().contains("its own notes say 4 heads"));
-    assert!(run(None, Some(true)).unwrap_err().contains("normalize = false"));
+    assert!(run(None, false).is_ok());
+    assert!(run(Some(4), false).is_ok());
+    assert!(run(Some(2), false).unwrap_err().contains("its own notes say 4 heads"));
+    assert!(run(None, true).unwrap_err().contains("its own notes say normalize = false"));
+}
+
+/// Notes that do not fit the tensors beside them, however large what they claim.
+#[test]
+fn notes_that_contradict_the_tensors_are_refused() {
+    let mapper = Mapper::init(&config(MapperKind::Transformer), 1).unwrap();
+    let tensors: Weights = named(&mapper, None).into_iter().map(|(n, var)| (n, var.as_detached_tensor())).collect();
+    let honest = config(MapperKind::Transformer);
+    for (name, claimed) in [
+        ("layers", MapperConfig { layers: 1_000_000_000_000, ..honest.clone() }),
+        ("rows", MapperConfig { prefix_length: 7, ..honest.clone() }),
+        ("kind", MapperConfig { kind: MapperKind::Amht, ..honest.clone() }),
+        ("vector", MapperConfig { clip_dim: 512, ..honest }),
+    ] {
+        let notes = [(MAPPER_KEY.to_owned(), serde_json::to_string(&claimed).unwrap())].into();
+        let file = Content::from(::safetensors::serialize(&tensors, Some(notes)).unwrap());
+        let error = adopted(&file, "liar", &Profile::default(), small_gpt2().config()).unwrap_err();
+        assert!(format!("{error:#}").contains("its own notes say"), "{name}: {error:#}");
+    }
+}
+
+/// With masks, every layer has the two tensors of older versions of transformers, and reading passes them over.
+#[test]
+fn masks_are_written_when_asked_for() {
+    let gpt2 = small_gpt2();
+    let trained: Content = save_weights(&Mapper::init(&config(MapperKind::Mlp), 1).unwrap(), None).unwrap().into();
+    for format in [ExportFormat::PyTorch, ExportFormat::SafeTensors] {
+        let mut file = Vec::new();
+        let bundle = gpt2.to_bundle("small").unwrap();
+        export(&trained, Some(&bundle), Export { format, masks: true }, &mut file).unwrap();
+        let content = Content::from(file);
+        let weights = TensorFile::open(&content).unwrap().into_weights().unwrap();
+        let mask = &weights["gpt.transformer.h.1.attn.bias"];
+        assert_eq!((mask.dims(), mask.dtype()), (&[1, 1, 24, 24][..], candle_core::DType::U8), "{format:?}");
+        let rows = mask.reshape((24, 24)).unwrap().to_vec2::<u8>().unwrap();
+        assert_eq!(rows[2][..5], [1, 1, 1, 0, 0], "{format:?}");
+        assert_eq!(weights["gpt.transformer.h.0.attn.masked_bias"].to_vec0::<f32>().unwrap(), -1e4);
+        let profile = Profile { with_gpt2: true, ..Profile::default() };
+        assert!(adopted(&content, "masks", &profile, gpt2.config()).is_ok(), "{format:?}");
+    }
 }
 
 /// Expected: the same mappers as SafeTensors, and the same GPT-2 as a model folder, in golden/models.
@@ -269,7 +327,7 @@ fn the_golden_checkpoints_are_read() {
         let file = content(&format!("mappers/{name}_checkpoint.pt"));
         let report = inspect(&file).unwrap();
         assert_eq!((report.missing.len(), report.unmatched.len()), (0, 0), "{name}");
-        let bytes = adopt(&file, name, &profile(kind, true), gpt2.config()).unwrap();
+        let bytes = adopted(&file, name, &profile(kind, true), gpt2.config()).unwrap();
         let read = read_weights(&bytes.into()).unwrap();
         let twin = TensorFile::open(&content(&format!("mappers/{name}.safetensors"))).unwrap().into_weights().unwrap();
         assert_eq!(read.mapper.parameters().len(), twin.len());

@@ -57,13 +57,15 @@ pub fn read_weights(content: &Content) -> Result<TrainedWeights> {
     let config = config.and_then(|config| config).context(what)?;
     let mut tensors = Tensors::of_file("trained weights", file);
     let mapper = Mapper::take(&config, &mut tensors, MAPPER_PREFIX).context(what)?;
-    if tensors.names().any(|name| name.starts_with(GPT_PREFIX)) {
+    let gpt2 = if tensors.names().any(|name| name.starts_with(GPT_PREFIX)) {
         tensors.check().context(what)?;
         tensors.strip_prefix(GPT_PREFIX);
-        return Ok(TrainedWeights { mapper, gpt2: Some(tensors) });
-    }
-    tensors.finish().context(what)?;
-    Ok(TrainedWeights { mapper, gpt2: None })
+        Some(tensors)
+    } else {
+        tensors.finish().context(what)?;
+        None
+    };
+    Ok(TrainedWeights { mapper: Mapper::with(&config, mapper)?, gpt2 })
 }
 
 /// The mapper's settings from the file's notes, if it has them.

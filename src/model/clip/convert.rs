@@ -29,6 +29,7 @@ pub fn convert(content: &Content, name: &str, hidden_act: &str, heads: Option<us
     // A Chinese-CLIP's text tower is another network; only its vision tower is of use here.
     weights.retain(|name, _| shape.text.is_some() || !name.starts_with("text_"));
     let bundle = bundle(&shape, &weights, name, hidden_act, heads)?;
+    drop(weights);
     ClipVision::load(&bundle)?;
     if shape.text.is_some() {
         ClipText::load(&bundle)?;

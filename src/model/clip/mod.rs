@@ -18,6 +18,8 @@ use crate::picture::Picture;
 
 pub use convert::{convert, random};
 pub use input::{InputSpec, Scale};
+pub(super) use openclip::unwrapped_names;
+pub(super) use shape::is_buffer;
 pub use shape::{ClipShape, Family, TextShape};
 pub use text::ClipText;
 pub use vision::ClipVision;

@@ -21,12 +21,27 @@ pub(super) fn translated(tensors: Tensors) -> Result<Tensors> {
 
 /// Some training programs wrap the model, which puts a word before every name.
 pub(super) fn unwrapped(mut tensors: Tensors) -> Tensors {
-    for wrapper in ["module.", "model."] {
-        if tensors.names().all(|name| name.starts_with(wrapper)) {
-            tensors.strip_prefix(wrapper);
-        }
-    }
+    let wrapper = wrapper(tensors.names()).to_owned();
+    tensors.strip_prefix(&wrapper);
     tensors
+}
+
+/// The same for names alone.
+pub(in crate::model) fn unwrapped_names<T: Clone>(named: &BTreeMap<String, T>) -> BTreeMap<String, T> {
+    let length = wrapper(named.keys().map(String::as_str)).len();
+    named.iter().map(|(name, of)| (name[length..].to_owned(), of.clone())).collect()
+}
+
+/// The words before the names that all of them have.
+fn wrapper<'a>(names: impl Iterator<Item = &'a str>) -> &'a str {
+    let names: Vec<&str> = names.collect();
+    let Some(first) = names.first() else { return "" };
+    let mut length = 0;
+    while let Some(word) = ["module.", "model.", "_orig_mod."].iter().find(|word| first[length..].starts_with(**word)) {
+        length += word.len();
+    }
+    let common = &first[..length];
+    if names.iter().all(|name| name.starts_with(common)) { common } else { "" }
 }
 
 /// Gives the tensors of an `OpenCLIP` model transformers' names.

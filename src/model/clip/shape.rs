@@ -197,8 +197,8 @@ fn tower(tensors: &mut Vec<(String, Vec<usize>)>, tower: &str, layers: usize, [d
 }
 
 /// Whether no network has a use for a tensor: stored positions, the masks of text, the scale of the training loss.
-pub(super) fn is_buffer(name: &str) -> bool {
-    name.ends_with("position_ids") || name == "attn_mask" || name == "logit_scale" || name == "logit_bias"
+pub(in crate::model) fn is_buffer(name: &str) -> bool {
+    ["position_ids", "attn_mask", "logit_scale", "logit_bias"].iter().any(|buffer| name.ends_with(buffer))
 }
 
 fn layers(shapes: &BTreeMap<String, Vec<usize>>, tower: &str) -> usize {

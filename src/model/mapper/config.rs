@@ -20,7 +20,10 @@ pub enum MapperKind {
 impl MapperKind {
     /// Whether it is a transformer, with layers and heads.
     pub fn has_layers(self) -> bool {
-        matches!(self, Self::Transformer | Self::Amht)
+        match self {
+            Self::Linear | Self::Mlp => false,
+            Self::Transformer | Self::Amht => true,
+        }
     }
 }
 
@@ -79,26 +82,31 @@ impl MapperConfig {
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
         let (d, k) = (self.width, self.prefix_length);
         let mut tensors: Vec<(String, Vec<usize>)> = Vec::new();
-        if self.kind == MapperKind::Linear {
-            tensors.push(("weight".to_owned(), vec![k * d, self.clip_dim]));
-            tensors.push(("bias".to_owned(), vec![k * d]));
-        } else if self.kind == MapperKind::Mlp {
-            let (hidden, out) = (k * d / 2, k * d);
-            let shapes = [
-                ("model.0.weight", vec![hidden, self.clip_dim]),
-                ("model.0.bias", vec![hidden]),
-                ("model.2.weight", vec![out, hidden]),
-                ("model.2.bias", vec![out]),
-            ];
-            tensors.extend(shapes.map(|(name, shape)| (name.to_owned(), shape)));
-        } else {
-            let rows = self.clip_length * d;
-            tensors.push(("linear.weight".to_owned(), vec![rows, self.clip_dim]));
-            tensors.push(("linear.bias".to_owned(), vec![rows]));
-            tensors.push(("prefix_const".to_owned(), vec![k, d]));
-            for layer in 0..self.layers {
-                let named = |(name, shape): (&str, Vec<usize>)| (format!("transformer.layers.{layer}.{name}"), shape);
-                tensors.extend(self.layer_tensors().into_iter().map(named));
+        match self.kind {
+            MapperKind::Linear => {
+                tensors.push(("weight".to_owned(), vec![k * d, self.clip_dim]));
+                tensors.push(("bias".to_owned(), vec![k * d]));
+            }
+            MapperKind::Mlp => {
+                let (hidden, out) = (k * d / 2, k * d);
+                let shapes = [
+                    ("model.0.weight", vec![hidden, self.clip_dim]),
+                    ("model.0.bias", vec![hidden]),
+                    ("model.2.weight", vec![out, hidden]),
+                    ("model.2.bias", vec![out]),
+                ];
+                tensors.extend(shapes.map(|(name, shape)| (name.to_owned(), shape)));
+            }
+            MapperKind::Transformer | MapperKind::Amht => {
+                let rows = self.clip_length * d;
+                tensors.push(("linear.weight".to_owned(), vec![rows, self.clip_dim]));
+                tensors.push(("linear.bias".to_owned(), vec![rows]));
+                tensors.push(("prefix_const".to_owned(), vec![k, d]));
+                for layer in 0..self.layers {
+                    let named =
+                        |(name, shape): (&str, Vec<usize>)| (format!("transformer.layers.{layer}.{name}"), shape);
+                    tensors.extend(self.layer_tensors().into_iter().map(named));
+                }
             }
         }
         tensors.sort();

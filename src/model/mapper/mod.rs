@@ -43,22 +43,27 @@ impl Mapper {
     /// Fails with the list of all tensors that are missing, misshapen or unknown.
     pub fn from_tensors(config: &MapperConfig, weights: Weights) -> Result<Self> {
         let mut tensors = Tensors::new("mapper", weights);
-        let mapper = Self::take(config, &mut tensors, "")?;
+        let own = Self::take(config, &mut tensors, "")?;
         tensors.finish()?;
-        Ok(mapper)
+        Self::with(config, own)
     }
 
-    /// A mapper with the weights whose names begin with `prefix`; the others stay.
+    /// Takes a mapper's weights, whose names begin with `prefix`, for [`Mapper::with`]; the others stay.
     ///
-    /// What is missing or misshapen is for [`Tensors::check`] or [`Tensors::finish`] to list.
-    pub fn take(config: &MapperConfig, tensors: &mut Tensors, prefix: &str) -> Result<Self> {
+    /// What is missing or misshapen is for [`Tensors::check`] or [`Tensors::finish`] to list before they are used.
+    pub fn take(config: &MapperConfig, tensors: &mut Tensors, prefix: &str) -> Result<Weights> {
         config.check()?;
-        let mut variables = BTreeMap::new();
-        for (name, shape) in config.tensors() {
+        let take = |(name, shape): (String, Vec<usize>)| {
             let tensor = tensors.take(&format!("{prefix}{name}"), &shape)?;
-            variables.insert(name, Var::from_tensor(&tensor)?);
-        }
-        Ok(Self { config: config.clone(), variables })
+            Ok((name, tensor))
+        };
+        config.tensors().into_iter().map(take).collect()
+    }
+
+    /// A mapper with the weights that [`Mapper::take`] took.
+    pub fn with(config: &MapperConfig, weights: Weights) -> Result<Self> {
+        let variable = |(name, tensor)| Ok((name, Var::from_tensor(&tensor)?));
+        Ok(Self { config: config.clone(), variables: weights.into_iter().map(variable).collect::<Result<_>>()? })
     }
 
     /// What this mapper is made of.

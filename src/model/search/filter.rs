@@ -1,7 +1,7 @@
 //! Which tokens a draw may give, and the draw.
 //!
 //! Tokens are ranked by falling probability, equals by rising id. Temperature, top-k and top-p say, in this order as in
-//! transformers, which head of the ranking is kept. The draw walks over what is kept *by rising id*, so whether and how
+//! transformers, which head of the ranking is kept (transformers keeps all that tie for the k-th place, this keeps k). The draw walks over what is kept *by rising id*, so whether and how
 //! far tokens were sorted to find that head makes no difference.
 
 use super::DecodeConfig;

@@ -76,10 +76,14 @@ impl TensorFile {
         let mut source = content.open()?;
         let mut head = Vec::new();
         source.by_ref().take(HEAD).read_to_end(&mut head)?;
+        source.rewind()?;
+        // Its first bytes are a length, which may look like anything.
+        if begins_as_safetensors(&head) {
+            return Self::safetensors(source);
+        }
         if let Some(fault) = fault::describe(&head) {
             bail!("{fault}");
         }
-        source.rewind()?;
         if head.starts_with(fault::ZIP) { Self::pytorch(source) } else { Self::safetensors(source) }
     }
 
@@ -93,7 +97,7 @@ impl TensorFile {
         ensure!(end <= length, cut_short(length, end));
         ensure!(end == length, "the file is {length} bytes long, {} more than its header tells of", length - end);
         let mut infos: Vec<_> = metadata.tensors().into_iter().collect();
-        infos.sort_by_key(|(_, info)| info.data_offsets);
+        infos.sort_by(|(a, x), (b, y)| (x.data_offsets, a).cmp(&(y.data_offsets, b)));
         let (mut entries, mut ranges) = (Vec::new(), Vec::new());
         for (name, info) in infos {
             let dtype = convert::dtype(info.dtype).with_context(|| format!("tensor `{name}`"))?;
@@ -143,6 +147,12 @@ fn piece(source: &mut Box<dyn Source>, (from, to): (u64, u64)) -> Result<Vec<u8>
     source.seek(SeekFrom::Start(from))?;
     source.read_exact(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Whether a file begins with the length of a header and the header's first brace.
+fn begins_as_safetensors(head: &[u8]) -> bool {
+    let length = head.first_chunk().map(|chunk| u64::from_le_bytes(*chunk));
+    length.is_some_and(|length| length < LONGEST_HEADER) && head.get(8) == Some(&b'{')
 }
 
 /// The length and the JSON that a SafeTensors file begins with.

@@ -52,7 +52,9 @@ impl Tensors {
 
     fn hold(&mut self, file: TensorFile) {
         for (at, entry) in file.entries.iter().enumerate() {
-            self.rest.insert(entry.name.clone(), Place::File(self.files.len(), at));
+            if self.rest.insert(entry.name.clone(), Place::File(self.files.len(), at)).is_some() {
+                self.faults.push(format!("twice: {}, in two files", entry.name));
+            }
         }
         self.files.push(file);
     }
@@ -112,10 +114,14 @@ impl Tensors {
         self.rename(|name| name.strip_prefix(prefix).unwrap_or(name).to_owned());
     }
 
-    /// Gives every tensor another name.
+    /// Gives every tensor another name; two that would have the same are a fault.
     pub fn rename(&mut self, new: impl Fn(&str) -> String) {
-        let rest = std::mem::take(&mut self.rest);
-        self.rest = rest.into_iter().map(|(name, place)| (new(&name), place)).collect();
+        for (name, place) in std::mem::take(&mut self.rest) {
+            let new = new(&name);
+            if self.rest.insert(new.clone(), place).is_some() {
+                self.faults.push(format!("twice: {new}, the other time as {name}"));
+            }
+        }
     }
 
     /// The names of the tensors that are still there.

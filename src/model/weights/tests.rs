@@ -101,3 +101,26 @@ fn a_cut_pytorch_checkpoint_is_named() {
     let error = format!("{:#}", parse(&bytes[..bytes.len() / 2]).unwrap_err());
     assert!(error.contains("cut short"), "{error}");
 }
+
+/// A SafeTensors file begins with the length of its header, whose bytes may look like other formats.
+#[test]
+fn no_length_of_a_header_is_taken_for_another_format() {
+    let plain = safetensors(&[("a", &ramp(&[2]))]);
+    let length = u64::from_le_bytes(plain[..8].try_into().unwrap()) as usize;
+    // `80 01` to `80 05` begin pickles, `20 3C` and `3C` web pages, `7B` JSON, `1F 8B` gzip.
+    for wanted in [384, 640, 896, 1152, 1408, 15392, 0x3c3c, 0x7b7b, 0x8b1f] {
+        let header = [&plain[8..8 + length], &vec![b' '; wanted - length]].concat();
+        let file = [&(wanted as u64).to_le_bytes()[..], &header, &plain[8 + length..]].concat();
+        assert_eq!(values(&parse(&file).unwrap()["a"]), [0., 1.], "{wanted}");
+    }
+}
+
+#[test]
+fn two_tensors_of_one_name_are_a_fault() {
+    let one = safetensors(&[("a.x", &ramp(&[2])), ("b.x", &ramp(&[2]))]);
+    let mut tensors = Tensors::new("made", parse(&one).unwrap());
+    tensors.rename(|name| name[2..].to_owned());
+    tensors.take("x", &[2]).unwrap();
+    let error = tensors.finish().unwrap_err().to_string();
+    assert!(error.contains("twice: x, the other time as b.x"), "{error}");
+}

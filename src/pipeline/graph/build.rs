@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use super::{Floor, From, Graph, Input, NodeId};
 use crate::language::Language;
-use crate::model::checkpoint::Profile;
 use crate::pipeline::config::{Config, DatasetConfig};
 use crate::pipeline::{models, resources};
 use crate::stage::Stage;
@@ -229,13 +228,12 @@ impl Builder<'_> {
                 Some(source) => self.embed(name, dataset.ingest, images, self.image_encoder(source)),
                 None => dataset.embed,
             };
-            let profile =
-                Profile { heads: checkpoint.heads, normalize: checkpoint.normalize, with_gpt2: checkpoint.with_gpt2 };
             let inputs = vec![
                 file("file", self.root.join(&checkpoint.file)),
-                Input { name: "gpt2".into(), from: gpt2(models::Role::Tokenizer) },
+                Input { name: "gpt2".into(), from: gpt2(models::Role::Config) },
             ];
-            let train = self.graph.add(name, Stage::ExternalMapper(external::Mapper { profile }), inputs);
+            let train =
+                self.graph.add(name, Stage::ExternalMapper(external::Mapper { profile: checkpoint.profile() }), inputs);
             let role = if checkpoint.with_gpt2 { models::Role::Tokenizer } else { models::Role::LanguageModel };
             let caption = self.caption(name, dataset, (embed, train), gpt2(role), &checkpoint.stop_texts);
             self.score(dataset, model, caption, false);

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use arrow::array::{RecordBatch, StringArray, UInt64Array};
 use serde::{Deserialize, Serialize};
 
-use crate::model::checkpoint::{self, Inspection, Profile};
+use crate::model::checkpoint::{self, Adopted, Inspection, Profile};
 use crate::model::gpt2::Gpt2Config;
 use crate::stage::{Context, Inputs, Outcome};
 use crate::table;
@@ -28,7 +28,7 @@ impl Mapper {
         let content = inputs.content("file")?;
         let report = checkpoint::inspect(&content).with_context(|| format!("cannot read the weights {name}"))?;
         let gpt2 = Gpt2Config::load(&inputs.bundle("gpt2")?)?;
-        let weights = checkpoint::adopt(&content, &name, &self.profile, &gpt2)?;
+        let weights = Adopted::read(&content, &name, &self.profile, &gpt2)?.save()?;
         let mut outcome = Outcome::default();
         outcome.log.push(report.model.clone());
         outcome.table("tensors", tensors(&report)?);

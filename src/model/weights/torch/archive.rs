@@ -8,20 +8,6 @@ use zip::result::ZipError;
 
 use super::{TorchError, error};
 
-/// The number with which a checkpoint begins that is no archive, as Python pickles it.
-const OLD: &[u8] = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
-
-/// Names a file that is no zip archive.
-pub(super) fn foreign(start: &[u8]) -> TorchError {
-    let why = match start {
-        [] => "it is empty",
-        [0x80, ..] if start.windows(OLD.len()).any(|window| window == OLD) => return TorchError::OldFormat,
-        [0x80, ..] => "it is a Python pickle of something else",
-        _ => "it is no zip archive",
-    };
-    TorchError::NotTorch { why }
-}
-
 /// What stands before `data.pkl` in the names of an archive.
 pub(super) fn folder<R: Read + Seek>(archive: &ZipArchive<R>) -> Result<String, TorchError> {
     if archive.has_duplicate_names() {

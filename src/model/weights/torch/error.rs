@@ -13,9 +13,6 @@ pub enum TorchError {
         /// What was found in its place.
         why: &'static str,
     },
-    /// The file is a checkpoint without a zip archive, as PyTorch before 1.6 wrote it.
-    #[error("the file is in the format of PyTorch before 1.6: load it and save it again with a current PyTorch")]
-    OldFormat,
     /// The file is a program with weights, written by `torch.jit.save`.
     #[error(
         "the file is a TorchScript program: load it with torch.jit.load(...) and save its weights with \

@@ -16,7 +16,7 @@ mod value;
 mod view;
 mod write;
 
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek};
 
 use zip::ZipArchive;
 
@@ -39,14 +39,8 @@ pub struct TorchFile<R> {
 impl<R: Read + Seek> TorchFile<R> {
     /// Reads the directory and `data.pkl`; the tensors' elements stay where they are.
     ///
-    /// Fails with the kind of the file if it is no checkpoint, and where `data.pkl` is damaged or larger than 64 MB.
-    pub fn open(mut reader: R) -> Result<Self, TorchError> {
-        let mut start = Vec::new();
-        reader.seek(SeekFrom::Start(0))?;
-        reader.by_ref().take(64).read_to_end(&mut start)?;
-        if !start.starts_with(b"PK\x03\x04") {
-            return Err(archive::foreign(&start));
-        }
+    /// `reader` is a zip archive: what else a file may be is told before. Fails with the kind of archive if it is no checkpoint, and where `data.pkl` is damaged or larger than 64 MB.
+    pub fn open(reader: R) -> Result<Self, TorchError> {
         let mut archive = ZipArchive::new(reader)?;
         let folder = archive::folder(&archive)?;
         let pickle = archive::entry(&mut archive, &format!("{folder}data.pkl"), pickle::MAX_BYTES)?;
