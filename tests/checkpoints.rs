@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::Command;
 
+use rsic::model::clip::{ClipShape, Family, random};
 use serde_json::Value;
 
 use crate::sandbox::Sandbox;
@@ -61,6 +62,53 @@ fn an_inspection_says_what_a_file_is() {
     {
         assert!(text.contains(words), "no {words:?} in {text}");
     }
+}
+
+/// Every import adds its own table, however many there are at once.
+#[test]
+fn imports_at_the_same_time_lose_nothing() {
+    let sandbox = exported();
+    let mut children: Vec<_> = (0..4)
+        .map(|i| sandbox.command_here(&["import", "whole.pt", "--as", &format!("ucm_p{i}")]).spawn().unwrap())
+        .collect();
+    assert!(children.iter_mut().all(|child| child.wait().unwrap().success()));
+    let text = fs::read_to_string(sandbox.path("pipeline.toml")).unwrap();
+    assert_eq!(text.matches("[checkpoints.").count(), 4, "{text}");
+    sandbox.rsic(&["build", "train/ucm_p0", "train/ucm_p3"]).ok();
+}
+
+/// One file of CLIP weights becomes a model folder that `embed` uses.
+#[test]
+fn a_file_of_clip_weights_becomes_an_encoder() {
+    let sandbox = exported();
+    let shape = ClipShape {
+        family: Family::Clip,
+        width: 64,
+        layers: 1,
+        inner: 32,
+        patch_size: 16,
+        image_size: 32,
+        projection_dim: 16,
+        text: None,
+    };
+    let weights = random(&shape, 1).unwrap().file("model.safetensors").unwrap();
+    fs::write(sandbox.path("vit.safetensors"), &weights).unwrap();
+    let args = ["import", "vit.safetensors", "--to", "models/vit"];
+    sandbox.rsic_here(&args).fails(2, &["do not tell their activation", "--activation quick_gelu"]);
+    let made = sandbox.rsic_here(&[&args[..], &["--activation", "quick_gelu"]].concat()).ok();
+    assert_eq!(made.out, "clip = \"./models/vit\" # under [models]\n");
+    assert!(made.err.contains("with 1 heads, a guess"), "{}", made.err);
+    let built = sandbox.rsic(&["build", "embed/ucm", "-p", "models.clip=./models/vit"]).ok().built();
+    assert!(built.contains("embed/ucm"));
+    sandbox.rsic_here(&args).fails(2, &["models/vit is there already"]);
+    // A mapper may have an encoder of its own.
+    sandbox.rsic_here(&["import", "whole.pt", "--as", "ucm_vit", "--clip", "./models/vit"]).ok();
+    let built = sandbox.rsic(&["build", "caption/ucm_vit"]).ok().built();
+    assert!(built.contains("embed/ucm_vit") && built.contains("caption/ucm_vit"), "{built:?}");
+    // Another activation is another key: everything after it runs again.
+    sandbox.edit("models/vit/config.json", |text| text.replace("quick_gelu", "gelu"));
+    let built = sandbox.rsic(&["build", "caption/ucm_vit"]).ok().built();
+    assert_eq!(built, ["embed/ucm_vit", "caption/ucm_vit"].map(str::to_owned).into());
 }
 
 /// File name, what is in it (made from a good checkpoint and a good SafeTensors file), what the message says.
@@ -125,13 +173,21 @@ fn broken_files_are_named_for_what_they_are() {
 #[test]
 fn what_cannot_be_asked_for_is_refused() {
     let sandbox = exported();
-    let rows: [(&[&str], i32, &[&str]); 9] = [
+    let rows: [(&[&str], i32, &[&str]); 13] = [
         (&["import", "whole.pt"], 2, &["--inspect", "--as", "--to"]),
         (&["import", "nothing.pt", "--inspect"], 1, &["cannot read", "nothing.pt"]),
         (&["import", "whole.pt", "--as", "nowhere_x"], 2, &["`nowhere_x` is not named DATASET_MODEL", "ucm"]),
-        (&["import", "whole.pt", "--as", "ucm_amht"], 2, &["`ucm_amht` could be"]),
+        (&["import", "whole.pt", "--as", "ucm_amht"], 2, &["`ucm_amht` is defined twice, by [checkpoints.ucm_amht]"]),
+        (&["import", "whole.pt", "--as", "ucm_cn"], 2, &["`ucm_cn` has the name of a dataset"]),
+        (&["import", "whole.pt", "--as", "ucm_x", "--json"], 2, &["cannot be used with"]),
+        (&["import", "whole.pt", "--as", "ucm_x", "--activation", "gelu"], 2, &["cannot be used with"]),
+        (&["import", "whole.pt", "--as", "ucm_x", "--stop-text", "many planes are"], 1, &["tokens, not one"]),
         (&["import", "whole.pt", "--as", "ucm_x", "--heads", "7"], 1, &["has 2 heads, not 7"]),
-        (&["import", "whole.pt", "--to", "folder", "--activation", "gelu"], 1, &["no CLIP vision transformer"]),
+        (
+            &["import", "whole.pt", "--to", "folder", "--activation", "gelu"],
+            1,
+            &["holds no CLIP, but a captioning model"],
+        ),
         (&["export", "train/ucm_mlp", "--to", "x.pt"], 1, &["train/ucm_mlp is not built", "rsic build train/ucm_mlp"]),
         (&["export", "score/ucm_amht", "--to", "x.pt"], 2, &["is no trained mapper"]),
         (&["export", "train/ucm_amht", "--to", "whole.pt"], 2, &["whole.pt is there already", "--force"]),
@@ -156,6 +212,10 @@ fn captions_are_drawn_by_seed_and_listed_by_rank() {
     };
     let (one, two) = (sample("seed=1"), sample("seed=2"));
     assert_ne!(one, two);
+    let nbest = sandbox.path("output/caption/nbest/ucm_amht.parquet");
+    assert!(nbest.exists());
+    sandbox.rsic(&["build", "caption/ucm_amht"]).ok();
+    assert!(!nbest.exists(), "what the newest build does not have is not shown");
     sandbox.rsic(&["clean", "caption/ucm_amht"]).ok();
     assert_eq!(sample("seed=1"), one);
     let table = rsic::table::read(fs::read(sandbox.path("output/caption/nbest/ucm_amht.parquet")).unwrap()).unwrap();

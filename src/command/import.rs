@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use clap::{ArgGroup, Args};
 use serde_json::Value;
 
@@ -14,8 +14,11 @@ use super::Global;
 use super::export::write_bundle;
 use crate::language::Language;
 use crate::model::checkpoint::{self, Adopted, Inspection};
+use crate::model::clip::{self, ImageEncoder};
 use crate::model::gpt2::Gpt2Config;
-use crate::model::{Bundle, Content, clip};
+use crate::model::search::DecodeConfig;
+use crate::model::tokenizer::CaptionTokenizer;
+use crate::model::{Bundle, Content};
 use crate::pipeline::target::UsageError;
 use crate::pipeline::{Config, ConfigError, config, models};
 use crate::ui::{self, Ui};
@@ -44,22 +47,22 @@ pub struct Import {
     #[arg(long, value_name = "N", conflicts_with = "inspect")]
     heads: Option<usize>,
     /// Mapper: whether it was trained on image vectors of length 1.
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", requires = "as_instance")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", conflicts_with_all = ["inspect", "to"])]
     normalize: Option<bool>,
     /// Mapper: a text of one token that ends a caption; may be repeated, and empty means none.
-    #[arg(long = "stop-text", value_name = "TEXT", requires = "as_instance")]
+    #[arg(long = "stop-text", value_name = "TEXT", conflicts_with_all = ["inspect", "to"])]
     stop_texts: Vec<String>,
     /// Mapper: another image encoder than `models.clip`.
-    #[arg(long, value_name = "MODEL", requires = "as_instance")]
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["inspect", "to"])]
     clip: Option<String>,
     /// Mapper: another language model than `models.gpt2`; its configuration and vocabulary also serve weights in the file.
-    #[arg(long, value_name = "MODEL", requires = "as_instance")]
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["inspect", "to"])]
     gpt2: Option<String>,
     /// CLIP: `quick_gelu` or `gelu`, which weights do not tell.
-    #[arg(long, value_name = "NAME", requires = "to", value_parser = ["quick_gelu", "gelu"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["inspect", "as_instance"], value_parser = ["quick_gelu", "gelu"])]
     activation: Option<String>,
     /// Print JSON.
-    #[arg(long, requires = "inspect")]
+    #[arg(long, conflicts_with_all = ["as_instance", "to"])]
     json: bool,
 }
 
@@ -78,7 +81,7 @@ impl Import {
         } else if let Some(instance) = &self.as_instance {
             self.mapper(global, ui, instance, &content, &report)?;
         } else if let Some(folder) = &self.to {
-            self.encoder(ui, folder, &content, &report)?;
+            self.encoder(global, ui, folder, &content, &report)?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -107,17 +110,23 @@ impl Import {
         let settings = &checked.checkpoints[instance];
         let language = language.unwrap_or(Language::En);
         let source = settings.gpt2.as_ref().or_else(|| checked.models.gpt2.get(&language));
-        let source = source.filter(|source| *source != models::SCRATCH);
-        match source.map(|source| (source, models::find(source, &global.directory, models::Role::Tokenizer))) {
-            Some((source, Ok(found))) => {
-                let files = found.files.into_iter().map(|(name, path)| (name, Content::File(path))).collect();
-                let gpt2 = Gpt2Config::load(&Bundle { files, name: source.clone() })?;
-                Adopted::read(content, &self.file.display().to_string(), &settings.profile(), &gpt2)?;
+        let gpt2 = bundle(ui, global, source, models::Role::Tokenizer);
+        let clip = settings.clip.as_ref().unwrap_or(&checked.models.clip);
+        let clip = bundle(ui, global, Some(clip), models::Role::ImageEncoder);
+        if let Some(gpt2) = gpt2 {
+            let name = self.file.display().to_string();
+            let adopted = Adopted::read(content, &name, &settings.profile(), &Gpt2Config::load(&gpt2)?)?;
+            let decoding = DecodeConfig { stop_texts: settings.stop_texts.clone(), ..DecodeConfig::default() };
+            decoding.stops(&CaptionTokenizer::load(&gpt2, language)?)?;
+            if let Some(clip) = clip {
+                let (made, read) = (ImageEncoder::load(&clip)?.dim(), adopted.mapper().clip_dim);
+                ensure!(
+                    made == read,
+                    "the mapper of {name} reads vectors of {read} numbers, but the image encoder {} makes {made}: name \
+                     its own with `--clip`",
+                    clip.name
+                );
             }
-            Some((source, Err(_))) => ui.warn(&format!(
-                "the language model {source} is not here, so whether the file fits it is only found out in the build"
-            )),
-            None => ui.warn("whether the file fits the scratch language model is only found out in the build"),
         }
         // Appended in one piece, so that another import at the same time loses nothing.
         let file = std::fs::OpenOptions::new().append(true).open(&path);
@@ -140,7 +149,8 @@ impl Import {
             bail!("{} holds no mapper, but {}", self.file.display(), report.model);
         }
         let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
-        let mut entry = format!("[checkpoints.{instance}]\nfile = {}\n", quoted(&self.place(global)?));
+        let mut entry =
+            format!("[checkpoints.{instance}]\nfile = {}\n", quoted(&place(&self.file, &global.directory)?));
         for (key, source) in [("clip", &self.clip), ("gpt2", &self.gpt2)] {
             if let Some(source) = source {
                 writeln!(entry, "{key} = {}", quoted(source))?;
@@ -173,24 +183,13 @@ impl Import {
         Ok(entry)
     }
 
-    /// The path of the file as pipeline.toml names it: below the workspace, else in full.
-    fn place(&self, global: &Global) -> Result<String> {
-        let full = |path: &Path| path.canonicalize().with_context(|| format!("cannot read {}", path.display()));
-        // A link keeps its own name, such as that of a file in the hub's cache.
-        let folder = self.file.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let file = full(folder.unwrap_or(Path::new(".")))?.join(self.file.file_name().unwrap_or_default());
-        let root = full(&global.directory)?;
-        let place = file.strip_prefix(&root).unwrap_or(&file);
-        place.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8", place.display()))
-    }
-
-    fn encoder(&self, ui: &Ui, folder: &Path, content: &Content, report: &Inspection) -> Result<()> {
+    fn encoder(&self, global: &Global, ui: &Ui, folder: &Path, content: &Content, report: &Inspection) -> Result<()> {
         let guess = report.profile.iter().find(|guess| guess.setting == "hidden_act");
+        if !report.architecture.contains_key("clip") {
+            bail!("{} holds no CLIP, but {}", self.file.display(), report.model);
+        }
         let Some(activation) = &self.activation else {
-            let why = guess.map_or_else(
-                || "it is no CLIP".to_owned(),
-                |guess| format!("{} is likely: {}", guess.value, guess.why),
-            );
+            let why = guess.map_or_else(String::new, |guess| format!("{} is likely: {}", guess.value, guess.why));
             return Err(UsageError {
                 text: format!("the weights of {} do not tell their activation ({why})", self.file.display()),
                 hint: "say `--activation quick_gelu` or `--activation gelu`".to_owned(),
@@ -210,13 +209,40 @@ impl Import {
         let new = new.with_context(what)?;
         write_bundle(&bundle, new.path())?;
         std::fs::rename(new.path(), folder).with_context(what)?;
-        ui.say(&format!(
-            "{} is a model folder now; set `clip = \"{}\"` under [models], with ./ before a relative path",
-            folder.display(),
-            folder.display()
-        ));
+        let config = bundle.file("config.json")?;
+        let heads = serde_json::from_slice::<Value>(&config)?["vision_config"]["num_attention_heads"].clone();
+        let why = if self.heads.is_none() { ", a guess by its width; `--heads` sets it" } else { "" };
+        let place = place(folder, &global.directory)?;
+        ui.say(&format!("{} is a model folder now, with {heads} heads{why}", folder.display()));
+        ui.out(&format!("clip = {} # under [models]", toml::Value::String(place)));
         Ok(())
     }
+}
+
+/// A path as pipeline.toml names it: `./` and the rest below the workspace, else in full.
+fn place(path: &Path, root: &Path) -> Result<String> {
+    let full = |path: &Path| path.canonicalize().with_context(|| format!("cannot read {}", path.display()));
+    // A link keeps its own name, such as that of a file in the hub's cache.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let path = full(folder.unwrap_or(Path::new(".")))?.join(path.file_name().unwrap_or_default());
+    let below = path.strip_prefix(full(root)?).ok();
+    let text = below.unwrap_or(&path).to_str().with_context(|| format!("{} is not UTF-8", path.display()))?;
+    Ok(if below.is_some() { format!("./{text}") } else { text.to_owned() })
+}
+
+/// A model of pipeline.toml as far as it is on this machine; whoever imports is warned where it is not.
+fn bundle(ui: &Ui, global: &Global, source: Option<&String>, role: models::Role) -> Option<Bundle> {
+    let source = source?;
+    if source == models::SCRATCH {
+        ui.warn("whether the file fits the scratch models is only found out in the build");
+        return None;
+    }
+    let Ok(found) = models::find(source, &global.directory, role) else {
+        ui.warn(&format!("{source} is not here, so whether the file fits it is only found out in the build"));
+        return None;
+    };
+    let files = found.files.into_iter().map(|(name, path)| (name, Content::File(path))).collect();
+    Some(Bundle { files, name: source.clone() })
 }
 
 fn print(ui: &Ui, report: &Inspection) {
@@ -233,7 +259,8 @@ fn print(ui: &Ui, report: &Inspection) {
         vec![row.name.clone(), row.dtype.to_owned(), shape.join(" x "), row.part.to_owned()]
     });
     ui.out(&ui::table(&["tensor", "type", "shape", "part"], rows));
-    for (title, names) in [("missing", &report.missing), ("unmatched", &report.unmatched)] {
+    let lists = [("missing", &report.missing), ("unmatched", &report.unmatched), ("misshapen", &report.misshapen)];
+    for (title, names) in lists {
         ui.out(&format!("{title}: {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") }));
     }
     if !report.beside.is_empty() {

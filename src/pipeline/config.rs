@@ -424,14 +424,20 @@ impl Config {
 
     /// Every `<dataset>_<model>` must mean one thing; else the key to blame and what is wrong.
     fn check_model_names(&self) -> Result<(), (String, String)> {
-        let mut known: BTreeMap<String, (&str, String)> = BTreeMap::new();
+        let mut known: BTreeMap<String, (&str, String, String)> = BTreeMap::new();
         for dataset in self.datasets.keys() {
             for (model, key) in self.models(dataset) {
                 let name = format!("{dataset}_{model}");
-                if let Some((other, other_model)) = known.insert(name.clone(), (dataset, model.clone())) {
-                    let message = format!(
-                        "`{name}` could be `{model}` on dataset `{dataset}` or `{other_model}` on dataset `{other}`"
-                    );
+                if let Some((other, other_model, other_key)) =
+                    known.insert(name.clone(), (dataset, model.clone(), key.clone()))
+                {
+                    let message = if other == dataset {
+                        format!("`{name}` is defined twice, by [{other_key}] and by [{key}]")
+                    } else {
+                        format!(
+                            "`{name}` could be `{model}` on dataset `{dataset}` or `{other_model}` on dataset `{other}`"
+                        )
+                    };
                     return Err((key, message));
                 }
             }

@@ -11,14 +11,16 @@ use serde_json::ser::{PrettyFormatter, Serializer};
 use super::{Context, Inputs, Outcome};
 use crate::language::{Language, Split};
 use crate::model::captioner::{Caption as Made, Captioner, Images};
-use crate::model::search::DecodeConfig;
+use crate::model::search::{DecodeConfig, Method};
 use crate::table;
 
 /// History: 1, the first.
 pub const VERSION: u32 = 1;
 
-/// How many images are decoded together. The result does not depend on it.
-const BATCH: usize = 64;
+/// How many sequences are decoded together, at most, unless one image has more. The result does not depend on it.
+const ROWS: usize = 128;
+/// How many images are decoded together, at most.
+const IMAGES: usize = 64;
 
 /// Reads `images`, `embeddings`, the trained `weights` and the language model `gpt2`; writes `captions`, `eval`, the
 /// seed's `{"imgid": caption}` file, and, where several captions per image are asked for, `nbest` with all of them.
@@ -35,6 +37,16 @@ pub struct Caption {
 }
 
 impl Caption {
+    /// How many images are decoded together.
+    fn batch(&self) -> usize {
+        let rows = match self.decoding.method {
+            Method::Greedy => 1,
+            Method::Beam | Method::BeamClipcap => self.decoding.width,
+            Method::Sample => self.decoding.n,
+        };
+        (ROWS / rows.max(1)).clamp(1, IMAGES)
+    }
+
     /// Runs the stage.
     pub fn run(&self, inputs: &Inputs, context: &mut Context<'_>) -> Result<Outcome> {
         let images = inputs.table("images")?;
@@ -49,7 +61,7 @@ impl Caption {
         }
         let captioner = Captioner::load(&inputs.content("weights")?, &inputs.bundle("gpt2")?, self.language)?;
         let images = Images { ids: &ids, vectors: &vectors, dim };
-        let made = captioner.caption(images, &self.decoding, self.max_tokens, BATCH, context.progress)?;
+        let made = captioner.caption(images, &self.decoding, self.max_tokens, self.batch(), context.progress)?;
         let first = made.iter().map(|captions| captions.first()).collect::<Option<Vec<&Made>>>();
         let first = first.context("the search found no caption")?;
         let mut outcome = Outcome::default();

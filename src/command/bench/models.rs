@@ -268,7 +268,8 @@ fn check_peer(python: &Path) -> Result<()> {
     let output = Command::new(python).args(["-c", needed]).stdin(Stdio::null()).output();
     let output = output.with_context(|| format!("cannot run {}", python.display()))?;
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(output.status.success(), "the peer cannot be used: {}", errors.lines().last().unwrap_or_default());
+    let why = errors.lines().last().map_or_else(|| output.status.to_string(), str::to_owned);
+    ensure!(output.status.success(), "the peer cannot be used: {why}");
     Ok(())
 }
 

@@ -4,10 +4,11 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::infer::{Found, Parts, Shapes};
-use super::trained::{GPT_PREFIX, MAPPER_PREFIX, mapper_config, save_weights};
+use super::trained::{GPT_PREFIX, MAPPER_PREFIX, mapper_config, named, save_weights};
 use crate::model::Content;
 use crate::model::gpt2::{Gpt2, Gpt2Config};
 use crate::model::mapper::{Mapper, MapperConfig};
+use crate::model::ops::values;
 use crate::model::weights::{TensorFile, Tensors};
 
 /// What weights do not tell about the network that they are of.
@@ -41,6 +42,10 @@ impl Adopted {
         let file = TensorFile::open(content).with_context(|| format!("cannot read the weights {name}"))?;
         let what = || format!("cannot use {name}");
         let shapes: Shapes = file.entries.iter().map(|entry| (entry.name.clone(), entry.shape.clone())).collect();
+        let read = |name: &str| name.starts_with(MAPPER_PREFIX) || name.starts_with(GPT_PREFIX);
+        if let Some(odd) = file.beside.iter().find(|odd| read(&odd.name)) {
+            bail!("cannot use {name}: `{}` is no plain tensor, but {}", odd.name, odd.what);
+        }
         let parts = Parts::find(&shapes).map_err(|why| anyhow!(why)).with_context(what)?;
         let found = Found::new(&shapes.into_iter().map(|(name, shape)| (parts.rename(&name), shape)).collect());
         let config = config(&file, &found, profile, gpt2).with_context(what)?;
@@ -59,7 +64,19 @@ impl Adopted {
             tensors.finish()?;
             None
         };
-        Ok(Self { mapper: Mapper::with(&config, mapper)?, gpt2 })
+        let adopted = Self { mapper: Mapper::with(&config, mapper)?, gpt2 };
+        for (tensor, var) in named(&adopted.mapper, adopted.gpt2.as_ref()) {
+            ensure!(
+                values(&var)?.iter().all(|value| value.is_finite()),
+                "cannot use {name}: tensor `{tensor}` holds NaN or infinity: the training that wrote it diverged"
+            );
+        }
+        Ok(adopted)
+    }
+
+    /// The mapper's configuration.
+    pub fn mapper(&self) -> &MapperConfig {
+        self.mapper.config()
     }
 
     /// The file that training here would have written; see [`super::read_weights`].

@@ -58,14 +58,14 @@ pub fn export(trained: &Content, gpt2: Option<&Bundle>, options: Export, out: &m
     if let Some(gpt2) = gpt2.as_ref().filter(|_| options.masks) {
         tensors.extend(masks(gpt2.config())?);
     }
+    let config = serde_json::to_string(trained.mapper.config())?;
     match options.format {
         ExportFormat::SafeTensors => {
-            let config = serde_json::to_string(trained.mapper.config())?;
             // A single note: the order of several would change from run to run.
             let notes = HashMap::from([(MAPPER_KEY.to_owned(), config)]);
             out.write_all(&safetensors::serialize(tensors, Some(notes))?)?;
         }
-        ExportFormat::PyTorch => pytorch(&tensors, out)?,
+        ExportFormat::PyTorch => pytorch(&tensors, &config, out)?,
     }
     Ok(())
 }
@@ -84,7 +84,7 @@ fn masks(config: &Gpt2Config) -> Result<Vec<(String, Tensor)>> {
 }
 
 /// Tensors of one storage, such as the token table under its two names, are written once.
-fn pytorch(tensors: &[(String, Tensor)], out: &mut dyn Write) -> Result<()> {
+fn pytorch(tensors: &[(String, Tensor)], config: &str, out: &mut dyn Write) -> Result<()> {
     let mut storages: Vec<&Tensor> = Vec::new();
     let mut items = Vec::new();
     for (name, tensor) in tensors {
@@ -95,7 +95,7 @@ fn pytorch(tensors: &[(String, Tensor)], out: &mut dyn Write) -> Result<()> {
         let dtype = if tensor.dtype() == DType::U8 { Dtype::U8 } else { Dtype::F32 };
         items.push(torch::Item { name: name.clone(), dtype, shape: tensor.dims().to_vec(), storage });
     }
-    torch::write(out, &items, |storage| -> Result<Vec<u8>> {
+    torch::write(out, &items, &[(MAPPER_KEY, config)], |storage| -> Result<Vec<u8>> {
         let tensor = storages[storage];
         if tensor.dtype() == DType::U8 {
             return Ok(tensor.flatten_all()?.to_vec1()?);

@@ -79,6 +79,9 @@ impl MapperShape {
             (own, wanted) => own.or(wanted),
         };
         let layered = self.layers.is_some();
+        if !layered && heads.is_some() {
+            return Err("`heads` is of transformers: this mapper has none".to_owned());
+        }
         let Some(heads) = heads.or((!layered).then_some(1)) else {
             return Err("a transformer's number of heads cannot be read off its weights: set `heads`".to_owned());
         };
@@ -165,6 +168,7 @@ const HEAD: &str = "lm_head.weight";
 impl Parts {
     /// Looks for a mapper and a language model among the names. Fails, in words, if there are several of either.
     pub(super) fn find(shapes: &Shapes) -> Result<Self, String> {
+        let shapes: &Shapes = &shapes.iter().map(|(name, shape)| (unwrapped(name), shape.clone())).collect();
         let before = |name: &String| name.find(MAPPER_PREFIX).map(|at| name[..at + MAPPER_PREFIX.len()].to_owned());
         let named = only("mappers", shapes.keys().filter_map(before).collect())?;
         let before = |name: &String| name.strip_suffix(TOKENS).map(str::to_owned);
@@ -177,6 +181,7 @@ impl Parts {
 
     /// The name that a tensor has in our own files; that of a tensor of neither part stays.
     pub(super) fn rename(&self, name: &str) -> String {
+        let name = &unwrapped(name);
         if let Some(gpt2) = &self.gpt2 {
             if let Some(rest) = name.strip_prefix(gpt2.as_str()) {
                 return format!("{GPT_PREFIX}transformer.{rest}");
@@ -191,6 +196,11 @@ impl Parts {
             None => name.to_owned(),
         }
     }
+}
+
+/// Without the words that PyTorch's compiler and its sharding put inside names.
+fn unwrapped(name: &str) -> String {
+    name.replace("_orig_mod.", "").replace("_fsdp_wrapped_module.", "")
 }
 
 /// The one element, if there is any.

@@ -31,6 +31,8 @@ pub struct Inspection {
     pub missing: Vec<String>,
     /// Names of the file that such a model has no use for.
     pub unmatched: Vec<String>,
+    /// Tensors whose shapes do not fit the others.
+    pub misshapen: Vec<String>,
     /// All tensors, in the order of the file.
     pub tensors: Vec<TensorRow>,
     /// What is in the file besides.
@@ -80,6 +82,7 @@ pub fn inspect(content: &Content) -> Result<Inspection> {
         profile: Vec::new(),
         missing: Vec::new(),
         unmatched: Vec::new(),
+        misshapen: Vec::new(),
         tensors: Vec::new(),
         beside: file.beside.clone(),
     };
@@ -92,11 +95,12 @@ pub fn inspect(content: &Content) -> Result<Inspection> {
         "a GPT-2 language model".clone_into(&mut report.model);
         report.architecture.insert("gpt2".to_owned(), json!(gpt2));
         report.guess("n_head", gpt2.config().n_head.into(), "GPT-2's heads are 64 wide; config.json tells");
-        report.compare_with(&renamed, &gpt2_names(gpt2), true);
+        report.compare_with(&renamed, &gpt2_tensors(gpt2), true);
     } else if let Some(clip) = ClipShape::new(&bare) {
         of_clip = true;
         report.clip(&clip);
         (report.missing, report.unmatched) = clip.differences(&bare);
+        report.misshapen = misshapen(&clip.translated(&bare), &clip.tensors().into_iter().collect());
     } else {
         report.unmatched = shapes.keys().cloned().collect();
     }
@@ -176,25 +180,36 @@ impl Inspection {
     fn compare(&mut self, renamed: &Shapes, mapper: &MapperShape, gpt2: Option<&Gpt2Shape>) {
         // Names depend on neither width nor heads.
         let width = mapper.width.unwrap_or(mapper.outputs);
-        let config = mapper.config(width, mapper.heads.or(Some(1)), false);
-        let mapper = config.map(|config| config.tensors()).unwrap_or_default();
-        let mut names: Vec<String> = mapper.into_iter().map(|(name, _)| format!("{MAPPER_PREFIX}{name}")).collect();
-        names.extend(gpt2.map(gpt2_names).unwrap_or_default());
-        self.compare_with(renamed, &names, gpt2.is_some());
+        let heads = mapper.heads.or(mapper.kind.has_layers().then_some(1));
+        let tensors = mapper.config(width, heads, false).map(|config| config.tensors()).unwrap_or_default();
+        let mut expected: Shapes =
+            tensors.into_iter().map(|(name, shape)| (format!("{MAPPER_PREFIX}{name}"), shape)).collect();
+        expected.extend(gpt2.map(gpt2_tensors).unwrap_or_default());
+        self.compare_with(renamed, &expected, gpt2.is_some());
     }
 
-    fn compare_with(&mut self, renamed: &Shapes, names: &[String], gpt2: bool) {
-        self.missing = names.iter().filter(|name| !renamed.contains_key(*name)).cloned().collect();
+    fn compare_with(&mut self, renamed: &Shapes, expected: &Shapes, gpt2: bool) {
+        self.missing = expected.keys().filter(|name| !renamed.contains_key(*name)).cloned().collect();
         let spare = |name: &&String| gpt2 && (is_buffer(name) || *name == &format!("{GPT_PREFIX}lm_head.weight"));
-        self.unmatched = renamed.keys().filter(|name| !names.contains(name) && !spare(name)).cloned().collect();
+        self.unmatched = renamed.keys().filter(|name| !expected.contains_key(*name) && !spare(name)).cloned().collect();
+        self.misshapen = misshapen(renamed, expected);
     }
 }
 
 /// The size of GPT-2's own vocabulary.
 const BYTE_LEVEL: usize = 50257;
 
-fn gpt2_names(gpt2: &Gpt2Shape) -> Vec<String> {
-    gpt2.config().tensors().into_iter().map(|(name, _)| format!("{GPT_PREFIX}transformer.{name}")).collect()
+fn gpt2_tensors(gpt2: &Gpt2Shape) -> Shapes {
+    let tensors = gpt2.config().tensors().into_iter();
+    tensors.map(|(name, shape)| (format!("{GPT_PREFIX}transformer.{name}"), shape)).collect()
+}
+
+fn misshapen(found: &Shapes, expected: &Shapes) -> Vec<String> {
+    let pairs = expected.iter().filter_map(|(name, wanted)| Some((name, found.get(name)?, wanted)));
+    pairs
+        .filter(|(_, is, wanted)| is != wanted)
+        .map(|(name, is, wanted)| format!("{name} is {is:?}, expected {wanted:?}"))
+        .collect()
 }
 
 fn part(renamed: &str) -> &'static str {

@@ -64,7 +64,7 @@ fn torch_file(tensors: &Weights) -> Content {
         })
         .collect();
     let mut bytes = Vec::new();
-    torch::write(&mut bytes, &items, |at| -> Result<Vec<u8>, torch::TorchError> {
+    torch::write(&mut bytes, &items, &[], |at| -> Result<Vec<u8>, torch::TorchError> {
         let tensor = tensors[at].1.flatten_all().unwrap();
         Ok(match dtype(&tensor) {
             Dtype::F32 => tensor.to_vec1::<f32>().unwrap().iter().flat_map(|x| x.to_le_bytes()).collect(),
@@ -246,11 +246,8 @@ fn an_exported_model_comes_back_the_same() {
             let names: Vec<String> =
                 TensorFile::open(&content).unwrap().entries.into_iter().map(|entry| entry.name).collect();
             assert_eq!(names.contains(&"gpt.lm_head.weight".to_owned()), with_gpt2, "{name}");
-            // SafeTensors tells its settings, PyTorch's format does not.
-            let profile = match format {
-                ExportFormat::SafeTensors => Profile { with_gpt2, ..Profile::default() },
-                ExportFormat::PyTorch => Profile { normalize: true, ..profile(kind, with_gpt2) },
-            };
+            // Heads and normalisation stand in the notes of both formats.
+            let profile = Profile { with_gpt2, ..Profile::default() };
             let back = read_weights(&adopted(&content, "file", &profile, gpt2.config()).unwrap().into()).unwrap();
             assert_eq!(back.mapper.config(), &normalized, "{name}");
             assert_eq!(prefix(&back.mapper), prefix(&mapper), "{name}");

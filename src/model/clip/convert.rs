@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::json;
 
-use super::{ClipShape, ClipText, ClipVision, openclip};
+use super::{ClipShape, ClipText, ClipVision, Family, openclip};
 use crate::model::init::Init;
 use crate::model::weights::{TensorFile, Tensors, Weights};
 use crate::model::{Bundle, Content};
@@ -26,8 +26,14 @@ pub fn convert(content: &Content, name: &str, hidden_act: &str, heads: Option<us
     let heads = heads.unwrap_or_else(|| shape.usual_heads());
     ensure!(heads > 0 && shape.width.is_multiple_of(heads), "a width of {} has no {heads} heads", shape.width);
     let mut weights = openclip::translated(tensors)?.into_weights()?;
-    // A Chinese-CLIP's text tower is another network; only its vision tower is of use here.
-    weights.retain(|name, _| shape.text.is_some() || !name.starts_with("text_"));
+    if shape.family == Family::ChineseClip {
+        // Its text tower is another network; only its vision tower is of use here.
+        weights.retain(|name, _| !name.starts_with("text_"));
+    }
+    let text = weights.keys().find(|name| name.starts_with("text_"));
+    if let Some(name) = text.filter(|_| shape.text.is_none()) {
+        bail!("{name} of the file is there, but the text tower has no token or position embedding");
+    }
     let bundle = bundle(&shape, &weights, name, hidden_act, heads)?;
     drop(weights);
     ClipVision::load(&bundle)?;

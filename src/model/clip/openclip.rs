@@ -92,6 +92,8 @@ enum Change {
 
 impl Change {
     fn of(name: &str) -> Self {
+        // Newer models of OpenCLIP keep their text tower under a name of its own.
+        let name = name.strip_prefix("text.").unwrap_or(name);
         if let Some(whole) = name.strip_suffix("in_proj_weight").or_else(|| name.strip_suffix("in_proj_bias")) {
             let kind = if name.ends_with("weight") { "weight" } else { "bias" };
             return Self::Split(["q", "k", "v"].map(|part| format!("{}self_attn.{part}_proj.{kind}", layer(whole))));

@@ -134,9 +134,14 @@ impl ClipShape {
         config
     }
 
+    /// The shapes under the names of `CLIPModel`.
+    pub fn translated(&self, shapes: &BTreeMap<String, Vec<usize>>) -> BTreeMap<String, Vec<usize>> {
+        if self.family == Family::OpenClip { openclip::new_shapes(shapes) } else { shapes.clone() }
+    }
+
     /// The names that the file lacks, and those that no tower of this shape has.
     pub fn differences(&self, shapes: &BTreeMap<String, Vec<usize>>) -> (Vec<String>, Vec<String>) {
-        let shapes = if self.family == Family::OpenClip { openclip::new_shapes(shapes) } else { shapes.clone() };
+        let shapes = self.translated(shapes);
         let expected: BTreeSet<String> = self.tensors().into_iter().map(|(name, _)| name).collect();
         let missing = expected.iter().filter(|name| !shapes.contains_key(*name)).cloned().collect();
         let other = |name: &&String| {
@@ -196,9 +201,11 @@ fn tower(tensors: &mut Vec<(String, Vec<usize>)>, tower: &str, layers: usize, [d
     }
 }
 
-/// Whether no network has a use for a tensor: stored positions, the masks of text, the scale of the training loss.
+/// Whether no network has a use for a tensor: stored positions, the masks of text, the scale of the training loss, and the sizes
+/// that `OpenAI`'s own files store as tensors.
 pub(in crate::model) fn is_buffer(name: &str) -> bool {
-    ["position_ids", "attn_mask", "logit_scale", "logit_bias"].iter().any(|buffer| name.ends_with(buffer))
+    let sizes = ["input_resolution", "context_length", "vocab_size"];
+    ["position_ids", "attn_mask", "logit_scale", "logit_bias"].iter().chain(&sizes).any(|buffer| name.ends_with(buffer))
 }
 
 fn layers(shapes: &BTreeMap<String, Vec<usize>>, tower: &str) -> usize {

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::tokenizer::CaptionTokenizer;
 
+/// The most sequences of one image, and the most tokens of one sequence.
+const MOST: usize = 10_000;
+
 /// How captions are searched for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -113,6 +116,7 @@ impl DecodeConfig {
     pub fn check(&self, max_tokens: usize) -> Result<()> {
         for (name, value) in [("width", self.width), ("max_tokens", max_tokens), ("n", self.n)] {
             ensure!(value > 0, "`{name}` must be at least 1");
+            ensure!(value <= MOST, "`{name}` must be at most {MOST}, not {value}");
         }
         for (name, value) in [("length_penalty", self.length_penalty), ("temperature", self.temperature)] {
             ensure!(value.is_finite(), "`{name}` must be a finite number, not {value}");

@@ -57,7 +57,7 @@ pub struct TensorFile {
     pub beside: Vec<Beside>,
     /// Where in the file the tensors are, such as `state_dict`; empty for the top level.
     pub place: String,
-    /// SafeTensors' own notes.
+    /// Notes of the program that wrote it, by name.
     pub notes: BTreeMap<String, String>,
     reader: Reader,
 }
@@ -110,7 +110,8 @@ impl TensorFile {
     }
 
     fn pytorch(source: Box<dyn Source>) -> Result<Self> {
-        let file = TorchFile::open(source)?;
+        let mut file = TorchFile::open(source)?;
+        let notes = file.notes()?;
         let named = torch::named_tensors(file.root())?;
         let (mut entries, mut infos) = (Vec::new(), Vec::new());
         for (name, info) in named.tensors {
@@ -120,7 +121,7 @@ impl TensorFile {
         let beside = named.inside.into_iter().chain(named.beside);
         let beside = beside.map(|entry| Beside { name: entry.name, what: entry.what }).collect();
         let reader = Reader::PyTorch { file, infos };
-        Ok(Self { format: Format::PyTorch, entries, beside, place: named.path, notes: BTreeMap::new(), reader })
+        Ok(Self { format: Format::PyTorch, entries, beside, place: named.path, notes, reader })
     }
 
     /// The numbers of the tensor `entries[at]`; floats of any width become `f32`.

@@ -16,6 +16,7 @@ mod value;
 mod view;
 mod write;
 
+use std::collections::BTreeMap;
 use std::io::{Read, Seek};
 
 use zip::ZipArchive;
@@ -24,6 +25,11 @@ pub use error::TorchError;
 pub use named::{Entry, Named, named_tensors};
 pub use value::{Dtype, TensorInfo, Value};
 pub use write::{Item, write};
+
+/// Where notes lie in the archive.
+const NOTES: &str = "notes/";
+/// The longest note, in bytes.
+const MAX_NOTE: u64 = 1 << 20;
 
 /// An open checkpoint. Only the directory of the archive and `data.pkl` are in memory.
 #[derive(Debug)]
@@ -56,6 +62,19 @@ impl<R: Read + Seek> TorchFile<R> {
         };
         let root = pickle::parse(&pickle)?;
         Ok(Self { archive, folder, big, root })
+    }
+
+    /// The texts that [`write`] put beside the tensors, by name.
+    pub fn notes(&mut self) -> Result<BTreeMap<String, String>, TorchError> {
+        let folder = format!("{}{NOTES}", self.folder);
+        let names = self.archive.file_names().filter_map(|name| name.ok().map(String::from));
+        let names: Vec<String> = names.filter(|name| name.starts_with(&folder)).collect();
+        let mut notes = BTreeMap::new();
+        for name in names {
+            let bytes = archive::entry(&mut self.archive, &name, MAX_NOTE)?;
+            notes.insert(name[folder.len()..].to_owned(), String::from_utf8_lossy(&bytes).into_owned());
+        }
+        Ok(notes)
     }
 
     /// Everything that was saved.

@@ -7,7 +7,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::value::elements;
-use super::{Dtype, TorchError};
+use super::{Dtype, NOTES, TorchError};
 
 /// The folder that all entries lie in; its name means nothing.
 const FOLDER: &str = "archive";
@@ -31,19 +31,23 @@ pub struct Item {
 
 /// Writes an `OrderedDict` of `items` in their order, for `torch.load` of PyTorch 1.6 and later.
 ///
-/// The storages are asked for by number, once each, from 0 to the highest that an item names; each gives its elements
+/// `notes` are texts by name, which PyTorch passes over. The storages are asked for by number, once each, from 0 to the highest that an item names; each gives its elements
 /// little-endian in row-major order. Only one is held at a time. Equal input gives equal bytes. Fails with
 /// [`TorchError::Unwritable`] if the items contradict each other or a storage does not have their size; what was
 /// written until then is no checkpoint.
 pub fn write<W: Write, E: From<TorchError>>(
     out: W,
     items: &[Item],
+    notes: &[(&str, &str)],
     mut storage: impl FnMut(usize) -> Result<Vec<u8>, E>,
 ) -> Result<(), E> {
     let storages = storages(items)?;
     let mut zip = ZipWriter::new_stream(out);
     entry(&mut zip, "data.pkl", &pickle(items, &storages))?;
     entry(&mut zip, "byteorder", b"little")?;
+    for (name, text) in notes {
+        entry(&mut zip, &format!("{NOTES}{name}"), text.as_bytes())?;
+    }
     for (i, (dtype, len)) in storages.iter().enumerate() {
         let bytes = storage(i)?;
         if bytes.len() != len * dtype.size() {
