@@ -93,7 +93,8 @@ fn config(file: &TensorFile, found: &Found, profile: &Profile, gpt2: &Gpt2Config
     };
     ensure!(profile.heads.is_none_or(|heads| heads == own.heads), "its own notes say {} heads", own.heads);
     ensure!(own.normalize || !profile.normalize, "its own notes say normalize = false");
-    let told = shape.config(gpt2.n_embd, Some(own.heads), own.normalize).map_err(|why| anyhow!(why))?;
+    let heads = own.kind.has_layers().then_some(own.heads);
+    let told = shape.config(gpt2.n_embd, heads, own.normalize).map_err(|why| anyhow!(why))?;
     // What a kind has no use for may be anything.
     let layered = |config: &MapperConfig| (config.clip_length, config.layers, config.heads);
     let same = (own.kind, own.clip_dim, own.prefix_length, own.width)
