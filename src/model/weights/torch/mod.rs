@@ -64,7 +64,7 @@ impl<R: Read + Seek> TorchFile<R> {
         Ok(Self { archive, folder, big, root })
     }
 
-    /// The texts that [`write`] put beside the tensors, by name.
+    /// The texts that [`write()`] put beside the tensors, by name.
     pub fn notes(&mut self) -> Result<BTreeMap<String, String>, TorchError> {
         let folder = format!("{}{NOTES}", self.folder);
         let names = self.archive.file_names().filter_map(|name| name.ok().map(String::from));
