@@ -89,6 +89,10 @@ fn a_fetched_model_builds_offline() {
     let fetched = run(&["fetch"], false).ok();
     assert!(fetched.err.contains("org/clip: ") && fetched.err.contains("MB downloaded"), "{}", fetched.err);
     assert!(fetched.out.trim_end().ends_with(COMMIT), "{}", fetched.out);
+    let file = run(&["fetch", "org/clip", "--file", "model.safetensors"], false).ok().out;
+    assert!(file.trim_end().ends_with(&format!("{COMMIT}/model.safetensors")), "{file}");
+    sandbox.rsic(&["import", file.trim_end(), "--inspect"]).ok();
+    run(&["fetch", "meteor", "--file", "x.pt"], false).fails(1, &["METEOR's tables are fetched as a whole"]);
     let before = hub.requests.load(Ordering::SeqCst);
     run(&["fetch"], true).ok();
     let built = run(&["build", "embed/ucm"], true).ok().built();
