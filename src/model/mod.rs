@@ -10,6 +10,7 @@ pub mod init;
 pub mod kernel;
 pub mod mapper;
 pub mod ops;
+pub mod resnet;
 pub mod scratch;
 pub mod search;
 pub mod tokenizer;
