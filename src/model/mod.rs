@@ -1,6 +1,7 @@
 //! Networks, on candle alone: no tables; weights arrive as files that are read piece by piece, and leave as bytes.
 
 pub mod adamw;
+pub mod attend;
 pub mod bundle;
 pub mod captioner;
 pub mod checkpoint;

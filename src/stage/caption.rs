@@ -41,7 +41,7 @@ impl Caption {
     fn batch(&self) -> usize {
         let rows = match self.decoding.method {
             Method::Greedy => 1,
-            Method::Beam | Method::BeamClipcap => self.decoding.width,
+            Method::Beam | Method::BeamClipcap | Method::BeamSetAside => self.decoding.width,
             Method::Sample => self.decoding.n,
         };
         (ROWS / rows.max(1)).clamp(1, IMAGES)

@@ -27,7 +27,7 @@ pub(super) struct Masks {
 
 /// The mask of one place of a stack, as what it is computed from.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Mask {
+pub(crate) struct Mask {
     key: [u32; 2],
     /// An element is dropped if its random number is below this.
     bound: u32,
@@ -36,12 +36,12 @@ pub(super) struct Mask {
 
 impl Dropout {
     /// Whether `p` is a probability below 1.
-    pub(super) fn is_valid(self) -> bool {
+    pub(crate) fn is_valid(self) -> bool {
         (0.0..1.0).contains(&self.p)
     }
 
     /// The mask of a stack's input, positions included.
-    pub(super) fn input(self) -> Mask {
+    pub(crate) fn input(self) -> Mask {
         self.mask(0)
     }
 
@@ -63,7 +63,7 @@ impl Dropout {
 
 impl Mask {
     /// Drops elements of `x`, the numbers of one position of one batch row (and of one head, in attention; else 0).
-    pub(super) fn apply(self, row: usize, position: usize, head: usize, x: &mut [f32]) {
+    pub(crate) fn apply(self, row: usize, position: usize, head: usize, x: &mut [f32]) {
         for (block, x) in x.chunks_mut(4).enumerate() {
             let random = philox([block, head, position, row].map(|word| word as u32), self.key);
             for (x, random) in x.iter_mut().zip(random) {

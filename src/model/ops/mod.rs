@@ -29,6 +29,7 @@ pub use assemble::assemble;
 pub use attention::{Masking, attention, attention_kv, attention_qkv};
 pub use conv::{Conv, conv2d};
 pub use dropout::Dropout;
+pub(crate) use dropout::Mask;
 pub use embedding::embedding;
 pub use heads::matmul_heads;
 pub use linear::{Stored, linear, matmul};
@@ -37,6 +38,7 @@ pub use norm::layer_norm;
 pub use packed::linear_packed;
 pub use predict::prediction_loss;
 pub use sink::backward;
+pub(crate) use sink::give;
 pub use stack::{Affine, Norm, Projection, Stack, StackLayer, stack};
 
 /// Which gradients a backward pass computes.
@@ -143,7 +145,7 @@ fn each_row(out: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32]) + Sy
 }
 
 /// The sum of every column of a row-major matrix, rows added in their order.
-fn column_sums(matrix: &[f32], width: usize) -> Vec<f32> {
+pub(crate) fn column_sums(matrix: &[f32], width: usize) -> Vec<f32> {
     const COLUMNS: usize = 64;
     let mut sums = vec![0.0; width];
     let add = |(piece, sums): (usize, &mut [f32])| {

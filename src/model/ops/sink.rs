@@ -56,7 +56,7 @@ pub(super) fn offer_tensor(to: &Tensor, grad: Vec<f32>) -> Result<Option<Tensor>
 /// Hands over the gradient of a weight that is not an argument of its operation.
 ///
 /// Fails outside [`backward`].
-pub(super) fn give(to: &Tensor, grad: Vec<f32>) -> Result<()> {
+pub(crate) fn give(to: &Tensor, grad: Vec<f32>) -> Result<()> {
     if offer(to, grad).is_some() {
         bail!("weights inside a stack get gradients only from `ops::backward`, and only if they are variables");
     }

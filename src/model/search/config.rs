@@ -21,6 +21,8 @@ pub enum Method {
     Beam,
     /// ClipCap's beam search: one pool ranked by mean log-probability, in which finished sequences stay.
     BeamClipcap,
+    /// Beam search of "show, attend and tell": ranked by summed log-probability, and narrower by every finished sequence.
+    BeamSetAside,
     /// Every token is drawn by chance, by its probability.
     Sample,
 }
@@ -32,6 +34,7 @@ impl Method {
             Self::Greedy => "greedy",
             Self::Beam => "beam",
             Self::BeamClipcap => "beam_clipcap",
+            Self::BeamSetAside => "beam_set_aside",
             Self::Sample => "sample",
         }
     }
@@ -43,7 +46,8 @@ impl Method {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DecodeConfig {
-    /// `greedy`, `beam`, `beam_clipcap` (`ClipCap`'s rule: one pool in which finished beams stay) or `sample`.
+    /// `greedy`, `beam`, `beam_clipcap` (`ClipCap`'s rule: one pool in which finished beams stay), `beam_set_aside` (the one
+    /// of "show, attend and tell": finished beams leave, and the beam is narrower by them) or `sample`.
     pub method: Method,
     /// Sequences kept per image by the beam methods.
     pub width: usize,
@@ -135,7 +139,7 @@ impl DecodeConfig {
                 "`n` must be 1 with method `greedy`, which finds one caption: use `beam` or `sample` for {}",
                 self.n
             ),
-            Method::Beam | Method::BeamClipcap => ensure!(
+            Method::Beam | Method::BeamClipcap | Method::BeamSetAside => ensure!(
                 self.n <= self.width,
                 "`n` must be at most `width`, which is {}, not {}: keep more beams",
                 self.width,

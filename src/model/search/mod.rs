@@ -1,8 +1,8 @@
 //! From a model that predicts the next token to whole token sequences.
 //!
-//! One [`Decoder`] serves every rule: greedy, beam search as transformers does it, ClipCap's beam search, and sampling. A
-//! batch of images runs together; what is finished leaves it. Rows never mix, so neither do results: the batch size
-//! changes nothing.
+//! One [`Decoder`] serves every rule: greedy, beam search as transformers, ClipCap or "show, attend and tell" do it, and
+//! sampling. A batch of images runs together; what is finished leaves it. Rows never mix, so neither do results: the batch
+//! size changes nothing.
 //!
 //! Some tokens may be banned from a sequence, by its own past (see [`DecodeConfig`]). No rule takes them, but
 //! log-probabilities stay the model's own. A sequence that may take no token at all ends as it is.
@@ -15,6 +15,7 @@ mod greedy;
 mod limits;
 mod rank;
 mod sample;
+mod set_aside;
 
 use std::collections::BTreeSet;
 
@@ -110,6 +111,7 @@ pub fn search<D: Decoder>(
         Method::Greedy => run(decoder, input, ids, |_| greedy::Greedy::new(limits)),
         Method::Beam => run(decoder, input, ids, |_| beam::Beams::new(limits)),
         Method::BeamClipcap => run(decoder, input, ids, |_| clipcap::Pool::new(limits)),
+        Method::BeamSetAside => run(decoder, input, ids, |_| set_aside::SetAside::new(limits)),
         Method::Sample => run(decoder, input, ids, |id| sample::Draws::new(limits, id)),
     }?;
     for found in &mut results {

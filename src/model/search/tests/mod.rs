@@ -5,6 +5,7 @@ use super::*;
 mod bans;
 mod golden;
 mod sample;
+mod set_aside;
 mod settings;
 
 /// A model whose every distribution is a function of the image and all tokens so far.
@@ -75,14 +76,14 @@ fn tensor(images: &[u32]) -> Tensor {
     Tensor::new(images, &Device::Cpu).unwrap()
 }
 
-const METHODS: [Method; 4] = [Method::Greedy, Method::Beam, Method::BeamClipcap, Method::Sample];
+const METHODS: [Method; 5] = [Method::Greedy, Method::Beam, Method::BeamClipcap, Method::BeamSetAside, Method::Sample];
 
 /// All of `count` sequences, if the method can find more than one.
 fn config(method: Method, count: usize) -> DecodeConfig {
     let default = DecodeConfig { method, ..DecodeConfig::default() };
     match method {
         Method::Greedy => default,
-        Method::Beam | Method::BeamClipcap => DecodeConfig { width: count, n: count, ..default },
+        Method::Beam | Method::BeamClipcap | Method::BeamSetAside => DecodeConfig { width: count, n: count, ..default },
         Method::Sample => DecodeConfig { n: count, ..default },
     }
 }
@@ -125,12 +126,13 @@ fn one_beam_is_greedy() {
     let (toy, stops) = (Toy { vocab: 11 }, BTreeSet::from([2]));
     let run = |method| toy.search(&[0, 1, 2], &config(method, 1), 8, &stops);
     assert_eq!(run(Method::Greedy), run(Method::BeamClipcap));
+    assert_eq!(run(Method::Greedy), run(Method::BeamSetAside));
 }
 
 #[test]
 fn fewer_captions_are_the_first_of_more() {
     let (toy, stops) = (Toy { vocab: 11 }, BTreeSet::from([2]));
-    for method in [Method::Beam, Method::BeamClipcap, Method::Sample] {
+    for method in [Method::Beam, Method::BeamClipcap, Method::BeamSetAside, Method::Sample] {
         let all = config(method, 4);
         let found = toy.search(&[0, 1, 2], &all, 8, &stops);
         for n in 1..4 {

@@ -16,6 +16,10 @@ fn impossible_and_idle_settings_are_refused() {
         (json!({"n": 0}), "`n` must be at least 1"),
         (json!({"n": 6}), "`n` must be at most `width`, which is 5, not 6: keep more beams"),
         (
+            json!({"n": 3, "width": 2, "method": "beam_set_aside"}),
+            "`n` must be at most `width`, which is 2, not 3: keep more beams",
+        ),
+        (
             json!({"n": 3, "width": 2, "method": "beam_clipcap"}),
             "`n` must be at most `width`, which is 2, not 3: keep more beams",
         ),
