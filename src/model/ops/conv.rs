@@ -26,7 +26,7 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, conv: Conv) -> Result<Tensor> {
 
 /// The sizes of one call.
 #[derive(Clone, Copy)]
-struct Size {
+pub(super) struct Size {
     batch: usize,
     height: usize,
     width: usize,
@@ -46,13 +46,18 @@ impl Size {
     fn pixels(self) -> usize {
         self.out_height * self.out_width
     }
+
+    /// The shape of the result.
+    pub(super) fn out(self) -> Shape {
+        (self.batch, self.out_height, self.out_width, self.outputs).into()
+    }
 }
 
 /// About how many elements of windows lie in memory at once in the backward pass.
 const GROUP: usize = 4 << 20;
 
 impl Conv {
-    fn size(self, x: &Shape, weight: &Shape) -> Result<Size> {
+    pub(super) fn size(self, x: &Shape, weight: &Shape) -> Result<Size> {
         let (batch, height, width, channels) = x.dims4()?;
         let (window, outputs) = weight.dims2()?;
         let (kh, kw) = self.kernel;
@@ -106,7 +111,25 @@ impl Conv {
         self.kernel == (1, 1) && self.stride == 1 && self.padding == 0
     }
 
-    fn weight_gradient(self, size: Size, x: &[f32], g: &[f32]) -> Vec<f32> {
+    pub(super) fn forward(self, size: Size, x: &[f32], weight: &[f32], start: Start) -> Vec<f32> {
+        let weight = Mat::new(weight, size.window, size.outputs);
+        let mut out = vec![0.0; size.batch * size.pixels() * size.outputs];
+        if self.is_plain() {
+            let rows = size.batch * size.pixels();
+            gemm(Mat::new(x, rows, size.window), weight, MatMut::new(&mut out, rows, size.outputs), start);
+        } else if !out.is_empty() {
+            let pictures = out.par_chunks_mut(size.pixels() * size.outputs).zip(x.par_chunks(size.picture()));
+            let scratch = || vec![0.0; size.pixels() * size.window];
+            pictures.for_each_init(scratch, |windows, (out, x)| {
+                self.unfold(size, x, windows);
+                let windows = Mat::new(windows, size.pixels(), size.window);
+                gemm_serial(windows, weight, MatMut::new(out, size.pixels(), size.outputs), start);
+            });
+        }
+        out
+    }
+
+    pub(super) fn weight_gradient(self, size: Size, x: &[f32], g: &[f32]) -> Vec<f32> {
         let mut dw = vec![0.0; size.window * size.outputs];
         let one = size.pixels() * size.window;
         let group = (GROUP / one).clamp(1, size.batch.max(1));
@@ -127,7 +150,7 @@ impl Conv {
         dw
     }
 
-    fn input_gradient(self, size: Size, weight: &[f32], g: &[f32]) -> Vec<f32> {
+    pub(super) fn input_gradient(self, size: Size, weight: &[f32], g: &[f32]) -> Vec<f32> {
         let mut dx = vec![0.0; size.batch * size.picture()];
         let transposed = Mat::new(weight, size.window, size.outputs).t();
         if self.is_plain() {
@@ -153,22 +176,8 @@ impl CustomOp2 for Conv {
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
         let size = self.size(lx.shape(), lw.shape())?;
-        let (x, w) = (contiguous(x, lx)?, contiguous(w, lw)?);
-        let weight = Mat::new(w, size.window, size.outputs);
-        let mut out = vec![0.0; size.batch * size.pixels() * size.outputs];
-        if self.is_plain() {
-            let rows = size.batch * size.pixels();
-            gemm(Mat::new(x, rows, size.window), weight, MatMut::new(&mut out, rows, size.outputs), Start::Zero);
-        } else if !out.is_empty() {
-            let pictures = out.par_chunks_mut(size.pixels() * size.outputs).zip(x.par_chunks(size.picture()));
-            let scratch = || vec![0.0; size.pixels() * size.window];
-            pictures.for_each_init(scratch, |windows, (out, x)| {
-                self.unfold(size, x, windows);
-                let windows = Mat::new(windows, size.pixels(), size.window);
-                gemm_serial(windows, weight, MatMut::new(out, size.pixels(), size.outputs), Start::Zero);
-            });
-        }
-        Ok(result(out, (size.batch, size.out_height, size.out_width, size.outputs)))
+        let out = self.forward(size, contiguous(x, lx)?, contiguous(w, lw)?, Start::Zero);
+        Ok(result(out, size.out()))
     }
 
     fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {

@@ -1,4 +1,5 @@
 mod dropout;
+mod normed;
 
 use std::sync::Arc;
 

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use candle_core::Tensor;
 use rayon::prelude::*;
 
 use super::map::Map;
 use super::shape::Layer;
 use crate::model::kernel::{Buffer, Mat, MatMut, Packed, Start, gemm_packed};
-use crate::model::ops::values;
+use crate::model::ops::{Conv, NormedConv, rectify, values};
 use crate::model::weights::Weights;
 
-/// Added to every variance: the default of PyTorch's `BatchNorm2d`, which no configuration changes.
-const EPS: f64 = 1e-5;
 /// About how many elements of windows lie in memory at once.
 const STRIP: usize = 1 << 20;
 /// About how many elements one parallel piece has.
@@ -39,32 +38,41 @@ pub(super) enum End<'a> {
     AddRelu(&'a Map),
 }
 
+/// Takes a convolution and the normalisation after it.
+///
+/// Fails unless all numbers that the two become together are finite.
+pub(super) fn take(weights: &mut Weights, layer: &Layer) -> Result<NormedConv> {
+    let mut take = |name: &str| weights.remove(name).with_context(|| format!("no tensor {name}"));
+    let weight = rows(&take(&layer.weight())?)?;
+    let [scale, shift, mean, variance] = layer.normalization();
+    let (scale, shift) = (take(&scale)?.contiguous()?, take(&shift)?.contiguous()?);
+    let mut numbers = |name: &str| -> Result<Vec<f32>> { Ok(values(&take(name)?.contiguous()?)?.to_vec()) };
+    let (mean, variance) = (numbers(&mean)?, numbers(&variance)?);
+    let conv = Conv { kernel: (layer.kernel, layer.kernel), stride: layer.stride, padding: layer.kernel / 2 };
+    let normed = NormedConv { conv, weight, scale, shift, mean, variance };
+    let (weight, bias) = normed.fold()?;
+    let finite = weight.iter().chain(&bias).all(|x| x.is_finite());
+    ensure!(finite, "{} has numbers that are not finite, or a negative variance", layer.name);
+    Ok(normed)
+}
+
+/// From Hugging Face's `[outputs, inputs, kernel, kernel]` to rows in the order kernel row, kernel column, channel, one column per output.
+pub(super) fn rows(weight: &Tensor) -> Result<Tensor> {
+    let (outputs, inputs, height, width) = weight.dims4()?;
+    Ok(weight.permute((2, 3, 1, 0))?.contiguous()?.reshape((height * width * inputs, outputs))?)
+}
+
+/// The reverse of [`rows`], to these dimensions.
+pub(super) fn windows(rows: &Tensor, [outputs, inputs, height, width]: [usize; 4]) -> Result<Tensor> {
+    Ok(rows.reshape((height, width, inputs, outputs))?.permute((3, 2, 0, 1))?.contiguous()?)
+}
+
 impl Convolution {
-    /// Takes a convolution and the normalisation after it, which becomes part of the weights (in `f64`, rounded once).
-    pub(super) fn take(weights: &mut Weights, layer: &Layer) -> Result<Self> {
-        let mut take = |name: &str| -> Result<Vec<f32>> {
-            let tensor = weights.remove(name).with_context(|| format!("no tensor {name}"))?;
-            Ok(values(&tensor.contiguous()?)?.to_vec())
-        };
-        let weight = take(&layer.weight())?;
-        let names = layer.normalization();
-        let [gamma, beta, mean, variance] = [take(&names[0])?, take(&names[1])?, take(&names[2])?, take(&names[3])?];
-        let (places, inputs) = (layer.kernel * layer.kernel, layer.inputs);
-        let mut folded = vec![0.0; weight.len()];
-        let mut bias = vec![0.0; layer.outputs];
-        for (i, (from, to)) in
-            weight.chunks_exact(places * inputs).zip(folded.chunks_exact_mut(places * inputs)).enumerate()
-        {
-            let scale = f64::from(gamma[i]) / (f64::from(variance[i]) + EPS).sqrt();
-            bias[i] = (f64::from(beta[i]) - f64::from(mean[i]) * scale) as f32;
-            for (at, to) in to.iter_mut().enumerate() {
-                *to = (f64::from(from[at % inputs * places + at / inputs]) * scale) as f32;
-            }
-        }
-        let finite = folded.iter().chain(&bias).all(|x| x.is_finite());
-        ensure!(finite, "{} has numbers that are not finite, or a negative variance", layer.name);
-        let weight = Packed::new(Mat::new(&folded, layer.outputs, places * inputs).t());
-        Ok(Self { weight: Arc::new(weight), bias, kernel: layer.kernel, stride: layer.stride })
+    /// The convolution that does the same, packed for inference.
+    pub(super) fn new(normed: &NormedConv) -> Result<Self> {
+        let (weight, bias) = normed.fold()?;
+        let weight = Packed::new(Mat::new(&weight, weight.len() / bias.len(), bias.len()));
+        Ok(Self { weight: Arc::new(weight), bias, kernel: normed.conv.kernel.0, stride: normed.conv.stride })
     }
 
     /// Convolves a map.
@@ -127,14 +135,10 @@ impl Convolution {
 impl End<'_> {
     /// Finishes the elements of a map from `first` on.
     fn apply(self, first: usize, out: &mut [f32]) {
-        let relu = |x: f32| if x < 0.0 { 0.0 } else { x };
-        let pieces = out.par_chunks_mut(PIECE);
         match self {
             End::Linear => {}
-            End::Relu => pieces.for_each(|out| out.iter_mut().for_each(|x| *x = relu(*x))),
-            End::AddRelu(other) => pieces.zip(other.values[first..].par_chunks(PIECE)).for_each(|(out, other)| {
-                out.iter_mut().zip(other).for_each(|(x, other)| *x = relu(*x + other));
-            }),
+            End::Relu => rectify(out, None),
+            End::AddRelu(other) => rectify(out, Some(&other.values[first..][..out.len()])),
         }
     }
 }

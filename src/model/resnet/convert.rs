@@ -23,9 +23,9 @@ pub fn convert(content: &Content, name: &str) -> Result<Bundle> {
         "{name} has no tensor `conv1.weight`, so it is no ResNet of torchvision; a Hugging Face model needs its config.json"
     );
     let shape = ResNetShape::of_torchvision(&tensors)?;
-    let weights = taken(tensors, &shape)?;
+    let mut weights = taken(tensors, &shape)?;
     let bundle = bundle(&shape, &weights, name)?;
-    ResNet::build(shape, weights).with_context(|| format!("cannot use the weights {name}"))?;
+    ResNet::build(shape, &mut weights).with_context(|| format!("cannot use the weights {name}"))?;
     Ok(bundle)
 }
 
@@ -45,7 +45,8 @@ pub fn random(shape: &ResNetShape, seed: u64) -> Result<Bundle> {
     bundle(shape, &weights, "random resnet")
 }
 
-fn bundle(shape: &ResNetShape, weights: &Weights, name: &str) -> Result<Bundle> {
+/// The files of a model.
+pub(super) fn bundle(shape: &ResNetShape, weights: &Weights, name: &str) -> Result<Bundle> {
     let files = BTreeMap::from([
         ("config.json".to_owned(), serde_json::to_vec_pretty(&shape.config_json()?)?.into()),
         ("model.safetensors".to_owned(), safetensors::serialize(weights, None)?.into()),

@@ -1,4 +1,4 @@
-//! Maps of features, and pooling.
+//! Maps of features, and the pooling before the first stage.
 
 use std::ops::Range;
 
@@ -61,39 +61,9 @@ impl Map {
         });
         out
     }
-
-    /// The means over the cells of a grid, `f32[pictures, height, width, channels]`.
-    ///
-    /// Cell `i` of `n` along a side of `s` places covers places `floor(i s / n)` to `ceil((i + 1) s / n)`, so that cells overlap
-    /// where `n` does not divide `s`: PyTorch's `AdaptiveAvgPool2d`.
-    pub(super) fn averages(&self, height: usize, width: usize) -> Vec<f32> {
-        let mut out = vec![0.0; self.pictures * height * width * self.channels];
-        out.par_chunks_mut(width * self.channels).enumerate().for_each(|(line, out)| {
-            let rows = cell(line % height, height, self.height);
-            for (column, out) in out.chunks_exact_mut(self.channels).enumerate() {
-                let columns = cell(column, width, self.width);
-                for row in rows.clone() {
-                    for column in columns.clone() {
-                        let x = self.at(line / height, row, column);
-                        out.iter_mut().zip(x).for_each(|(out, x)| *out += x);
-                    }
-                }
-                let count = (rows.len() * columns.len()) as f32;
-                for x in out {
-                    *x /= count;
-                }
-            }
-        });
-        out
-    }
 }
 
 /// The places of window `i` along a side of `size` places.
 fn around(i: usize, size: usize) -> Range<usize> {
     (2 * i).saturating_sub(1)..(2 * i + 2).min(size)
-}
-
-/// The places of cell `i` of `cells` along a side of `size` places.
-fn cell(i: usize, cells: usize, size: usize) -> Range<usize> {
-    i * size / cells..((i + 1) * size).div_ceil(cells)
 }

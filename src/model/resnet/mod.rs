@@ -1,4 +1,4 @@
-//! `ResNet`: pictures to the map of its last stage, which the attention baseline looks at; for inference only.
+//! `ResNet`: pictures to the map of its last stage, which the attention baseline looks at; [`TunedResNet`] learns.
 //!
 //! He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", 2016. Tensors have the names of Hugging Face's
 //! `ResNetModel`; torchvision's are translated.
@@ -8,6 +8,7 @@ mod convert;
 mod map;
 mod names;
 mod shape;
+mod tuned;
 
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
@@ -17,15 +18,14 @@ use super::weights::{Tensors, Weights};
 use crate::picture::{Picture, resize_bicubic, to_chw};
 use conv::{Convolution, End};
 use map::Map;
-use shape::Layer;
+use shape::{Block, Layer};
 
 pub use convert::{convert, random};
 pub use shape::{LayerType, ResNetShape};
+pub use tuned::TunedResNet;
 
 /// Side in pixels of the pictures that the network sees.
 const SIDE: u32 = 256;
-/// Cells along a side of the grid, unless asked otherwise.
-const GRID: usize = 14;
 /// The mean and deviation of `ImageNet`'s pictures.
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const STD: [f32; 3] = [0.229, 0.224, 0.225];
@@ -37,17 +37,7 @@ const TOGETHER: usize = 8;
 pub struct ResNet {
     shape: ResNetShape,
     stem: Convolution,
-    stages: Vec<Vec<Block>>,
-    grid: usize,
-}
-
-/// Two or three convolutions, and what their input goes through before it is added to their output.
-#[derive(Clone, Debug)]
-struct Block {
-    first: Convolution,
-    middle: Option<Convolution>,
-    last: Convolution,
-    shortcut: Option<Convolution>,
+    stages: Vec<Vec<Block<Convolution>>>,
 }
 
 impl ResNet {
@@ -56,70 +46,45 @@ impl ResNet {
     /// Without config.json the strides are where torchvision has them, in the 3x3 convolutions: weights do not tell it.
     /// Fails with the list of all tensors that are missing, misshapen or unknown; the classifier's are passed over.
     pub fn load(bundle: &Bundle) -> Result<Self> {
-        let mut tensors = Tensors::open(bundle)?;
-        let torchvision = names::translate(&mut tensors);
-        let shape = if torchvision && !bundle.files.contains_key("config.json") {
-            ResNetShape::of_torchvision(&tensors)?
-        } else {
-            ResNetShape::load(bundle)?
-        };
-        let weights = taken(tensors, &shape)?;
-        Self::build(shape, weights).with_context(|| format!("cannot use the weights of model {}", bundle.name))
+        let (shape, mut weights) = read(bundle)?;
+        Self::build(shape, &mut weights).with_context(|| cannot_use(bundle))
     }
 
-    fn build(shape: ResNetShape, mut weights: Weights) -> Result<Self> {
-        let mut convolution = |layer: &Layer| Convolution::take(&mut weights, layer);
+    /// Takes what it consists of.
+    fn build(shape: ResNetShape, weights: &mut Weights) -> Result<Self> {
+        let mut convolution = |layer: &Layer| Convolution::new(&conv::take(weights, layer)?);
         let stem = convolution(&shape.stem())?;
         let mut stages = Vec::new();
         for blocks in shape.stages() {
-            let mut stage = Vec::new();
-            for block in blocks {
-                stage.push(Block {
-                    first: convolution(&block.first)?,
-                    middle: block.middle.as_ref().map(&mut convolution).transpose()?,
-                    last: convolution(&block.last)?,
-                    shortcut: block.shortcut.as_ref().map(&mut convolution).transpose()?,
-                });
-            }
-            stages.push(stage);
+            stages.push(blocks.iter().map(|block| block.try_map(&mut convolution)).collect::<Result<_>>()?);
         }
-        Ok(Self { shape, stem, stages, grid: GRID })
+        Ok(Self { shape, stem, stages })
     }
 
-    /// The same network with features on a grid of `grid` x `grid` cells instead of 14 x 14.
-    ///
-    /// Panics if `grid` is 0.
-    pub fn with_grid(self, grid: usize) -> Self {
-        assert!(grid > 0, "a grid needs cells");
-        Self { grid, ..self }
+    /// Places along a side of a map: 8 in the published networks.
+    pub fn side(&self) -> usize {
+        self.shape.side(SIDE as usize)
     }
 
-    /// Cells along a side of the grid.
-    pub fn grid(&self) -> usize {
-        self.grid
-    }
-
-    /// The size of the vector of one cell.
+    /// The size of the vector of one place.
     pub fn channels(&self) -> usize {
         self.shape.channels()
     }
 
-    /// What the last stage makes of pictures, averaged over the cells of a grid: `f32[pictures, grid * grid, channels]`, cells
-    /// row by row.
+    /// What the last stage makes of pictures: `f32[pictures, side * side, channels]`, places row by row.
     ///
     /// A picture is resized to 256 x 256 pixels whatever its proportions (bicubic, as Pillow does it) and normalised with the
-    /// mean and deviation of `ImageNet`. Where the map has fewer places than the grid, cells share them. The bits of a picture's
-    /// features do not depend on the other pictures. Fails if features are not finite.
-    pub fn features(&self, pictures: &[Picture]) -> Result<Vec<f32>> {
-        let mut features = Vec::with_capacity(pictures.len() * self.grid * self.grid * self.channels());
+    /// mean and deviation of `ImageNet`. The bits of a picture's map do not depend on the other pictures. Fails if numbers are not
+    /// finite. [`average`](super::ops::average) brings maps to another grid.
+    pub fn maps(&self, pictures: &[Picture]) -> Result<Vec<f32>> {
+        let mut maps = Vec::with_capacity(pictures.len() * self.side() * self.side() * self.channels());
         for some in pictures.chunks(TOGETHER) {
             let planes = |picture| to_chw(&resize_bicubic(picture, SIDE, SIDE), MEAN, STD);
             let planes: Vec<Vec<f32>> = some.par_iter().map(planes).collect();
-            let map = self.last_map(&Map::of_planes(&planes, SIDE as usize));
-            features.extend(map.averages(self.grid, self.grid));
+            maps.extend_from_slice(&self.last_map(&Map::of_planes(&planes, SIDE as usize)).values);
         }
-        ensure!(features.iter().all(|x| x.is_finite()), "the weights of the ResNet are too large: features overflow");
-        Ok(features)
+        finite(&maps)?;
+        Ok(maps)
     }
 
     /// What the stages make of pixels.
@@ -134,11 +99,11 @@ impl ResNet {
 }
 
 /// Runs a map through a stage.
-fn forward(map: Map, stage: &[Block]) -> Map {
+fn forward(map: Map, stage: &[Block<Convolution>]) -> Map {
     stage.iter().fold(map, |map, block| block.forward(&map))
 }
 
-impl Block {
+impl Block<Convolution> {
     fn forward(&self, x: &Map) -> Map {
         let mut inner = self.first.apply(x, End::Relu);
         if let Some(middle) = &self.middle {
@@ -147,6 +112,29 @@ impl Block {
         let shortcut = self.shortcut.as_ref().map(|shortcut| shortcut.apply(x, End::Linear));
         self.last.apply(&inner, End::AddRelu(shortcut.as_ref().unwrap_or(x)))
     }
+}
+
+/// The shape of a model and all its weights, under Hugging Face's names; fails as [`ResNet::load`] does.
+fn read(bundle: &Bundle) -> Result<(ResNetShape, Weights)> {
+    let mut tensors = Tensors::open(bundle)?;
+    let torchvision = names::translate(&mut tensors);
+    let shape = if torchvision && !bundle.files.contains_key("config.json") {
+        ResNetShape::of_torchvision(&tensors)?
+    } else {
+        ResNetShape::load(bundle)?
+    };
+    let weights = taken(tensors, &shape)?;
+    Ok((shape, weights))
+}
+
+fn cannot_use(bundle: &Bundle) -> String {
+    format!("cannot use the weights of model {}", bundle.name)
+}
+
+/// Fails if numbers of a map are not finite.
+fn finite(maps: &[f32]) -> Result<()> {
+    ensure!(maps.iter().all(|x| x.is_finite()), "the weights of the ResNet are too large: its maps overflow");
+    Ok(())
 }
 
 /// The tensors that a network of this shape consists of; fails, listing every fault, unless the file has these and no others.

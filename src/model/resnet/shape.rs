@@ -50,6 +50,7 @@ impl Default for ResNetShape {
 }
 
 /// One convolution without bias, with the normalisation after it.
+#[derive(Clone, Debug)]
 pub(super) struct Layer {
     /// What its tensors' names begin with, as `encoder.stages.0.layers.0.shortcut`.
     pub(super) name: String,
@@ -60,13 +61,31 @@ pub(super) struct Layer {
     pub(super) stride: usize,
 }
 
-/// One residual block.
-pub(super) struct BlockShape {
-    pub(super) first: Layer,
-    pub(super) middle: Option<Layer>,
-    pub(super) last: Layer,
+/// The parts of one residual block: descriptions, or layers with weights.
+#[derive(Clone, Debug)]
+pub(super) struct Block<L> {
+    pub(super) first: L,
+    pub(super) middle: Option<L>,
+    pub(super) last: L,
     /// Where input and output have different shapes.
-    pub(super) shortcut: Option<Layer>,
+    pub(super) shortcut: Option<L>,
+}
+
+impl<L> Block<L> {
+    /// All parts, the shortcut's last.
+    fn layers(&self) -> impl Iterator<Item = &L> {
+        [Some(&self.first), self.middle.as_ref(), Some(&self.last), self.shortcut.as_ref()].into_iter().flatten()
+    }
+
+    /// The same block of what `make` makes of its parts.
+    pub(super) fn try_map<M>(&self, mut make: impl FnMut(&L) -> Result<M>) -> Result<Block<M>> {
+        Ok(Block {
+            first: make(&self.first)?,
+            middle: self.middle.as_ref().map(&mut make).transpose()?,
+            last: make(&self.last)?,
+            shortcut: self.shortcut.as_ref().map(&mut make).transpose()?,
+        })
+    }
 }
 
 impl ResNetShape {
@@ -164,13 +183,30 @@ impl ResNetShape {
         self.hidden_sizes.last().copied().unwrap_or(self.embedding_size)
     }
 
+    /// Places along a side of the last stage's map, of pictures of `pixels` x `pixels`.
+    pub(super) fn side(&self, pixels: usize) -> usize {
+        // Paddings are such that a stride alone decides what is left; the pooling before the first stage has one of 2.
+        let stem = pixels.div_ceil(self.stem().stride).div_ceil(2);
+        let blocks = self.stages().into_iter().flatten();
+        blocks.fold(stem, |side, block| {
+            let main = [Some(&block.first), block.middle.as_ref(), Some(&block.last)];
+            main.into_iter().flatten().fold(side, |side, layer| side.div_ceil(layer.stride))
+        })
+    }
+
+    /// The network up to stage `stage`, exclusively: before stage 0 there is only the stem.
+    pub(super) fn before(&self, stage: usize) -> Self {
+        let (hidden_sizes, depths) = (self.hidden_sizes[..stage].to_vec(), self.depths[..stage].to_vec());
+        Self { hidden_sizes, depths, ..self.clone() }
+    }
+
     /// The first convolution.
     pub(super) fn stem(&self) -> Layer {
         Layer { name: "embedder.embedder".to_owned(), inputs: 3, outputs: self.embedding_size, kernel: 7, stride: 2 }
     }
 
     /// The blocks of each stage.
-    pub(super) fn stages(&self) -> Vec<Vec<BlockShape>> {
+    pub(super) fn stages(&self) -> Vec<Vec<Block<Layer>>> {
         let mut inputs = self.embedding_size;
         let mut stages = Vec::new();
         for (stage, (&outputs, &depth)) in self.hidden_sizes.iter().zip(&self.depths).enumerate() {
@@ -186,7 +222,7 @@ impl ResNetShape {
         stages
     }
 
-    fn block(&self, name: &str, inputs: usize, outputs: usize, stride: usize) -> BlockShape {
+    fn block(&self, name: &str, inputs: usize, outputs: usize, stride: usize) -> Block<Layer> {
         let layer = |part: &str, inputs, outputs, kernel, stride| {
             let name = format!("{name}.{part}");
             Layer { name, inputs, outputs, kernel, stride }
@@ -194,7 +230,7 @@ impl ResNetShape {
         let changes = inputs != outputs || stride != 1;
         let shortcut = changes.then(|| layer("shortcut", inputs, outputs, 1, stride));
         match self.layer_type {
-            LayerType::Basic => BlockShape {
+            LayerType::Basic => Block {
                 first: layer("layer.0", inputs, outputs, 3, stride),
                 middle: None,
                 last: layer("layer.1", outputs, outputs, 3, 1),
@@ -203,7 +239,7 @@ impl ResNetShape {
             LayerType::Bottleneck => {
                 let inner = outputs / REDUCTION;
                 let (first, second) = if self.downsample_in_bottleneck { (stride, 1) } else { (1, stride) };
-                BlockShape {
+                Block {
                     first: layer("layer.0", inputs, inner, 1, first),
                     middle: Some(layer("layer.1", inner, inner, 3, second)),
                     last: layer("layer.2", inner, outputs, 1, 1),
@@ -217,7 +253,7 @@ impl ResNetShape {
     pub(super) fn tensors(&self) -> Vec<(String, Vec<usize>)> {
         let mut layers = vec![self.stem()];
         for block in self.stages().into_iter().flatten() {
-            layers.extend([Some(block.first), block.middle, Some(block.last), block.shortcut].into_iter().flatten());
+            layers.extend(block.layers().cloned());
         }
         layers.iter().flat_map(Layer::tensors).collect()
     }

@@ -77,10 +77,10 @@ fn published_networks_are_known_by_their_shapes() {
 fn a_file_of_torchvision_becomes_a_model_folder() {
     for layer_type in [LayerType::Basic, LayerType::Bottleneck] {
         let bundle = lively(&small(layer_type));
-        let features = |bundle: &Bundle| bits(&ResNet::load(bundle).unwrap().features(&pictures(1)).unwrap());
+        let maps = |bundle: &Bundle| bits(&ResNet::load(bundle).unwrap().maps(&pictures(1)).unwrap());
         let weights = weights::load(&bundle).unwrap();
         let made = convert(&content(&torchvision(&weights)), "x.pth").unwrap();
-        assert_eq!(features(&made), features(&bundle));
+        assert_eq!(maps(&made), maps(&bundle));
         let kept: Vec<String> = weights::load(&made).unwrap().into_keys().collect();
         assert_eq!(kept, weights.into_keys().collect::<Vec<_>>(), "no classifier, no counts");
     }
@@ -141,7 +141,7 @@ fn numbers_that_are_none_are_refused() {
         }
     }
     put(&mut bundle, &weights);
-    let error = ResNet::load(&bundle).unwrap().features(&pictures(1)).unwrap_err().to_string();
+    let error = ResNet::load(&bundle).unwrap().maps(&pictures(1)).unwrap_err().to_string();
     assert!(error.contains("overflow"), "{error}");
 }
 

@@ -1,12 +1,12 @@
-//! Parity with transformers' `ResNetModel` and PyTorch's `adaptive_avg_pool2d`.
+//! Parity with transformers' `ResNetModel`.
 
 use candle_core::Tensor;
 
 use super::*;
+use crate::model::ops::average;
 use crate::shared;
 
 const TOLERANCE: f64 = 1e-4;
-const POOL: f64 = 1e-6;
 
 fn golden() -> Option<(Bundle, Weights)> {
     let folder = shared::path("golden/models/resnet_tiny")?;
@@ -39,7 +39,7 @@ fn close(name: &str, got: &[f32], wanted: &[f32], tolerance: f64) {
 fn maps_agree_with_transformers() {
     let Some((bundle, tensors)) = golden() else { return };
     let net = ResNet::load(&bundle).unwrap();
-    assert_eq!((net.channels(), net.grid()), (64, 14));
+    assert_eq!((net.channels(), net.side()), (64, 8));
     let compare = |name: &str, map: &Map| {
         let wanted = channels_last(&tensors[name]);
         assert_eq!((map.height, map.width, map.channels), (wanted.height, wanted.width, wanted.channels), "{name}");
@@ -54,41 +54,31 @@ fn maps_agree_with_transformers() {
     }
     let map = net.last_map(&pixels);
     compare("last_hidden_state", &map);
-    close("pooler_output", &map.averages(1, 1), &flat(&tensors["pooler_output"]), TOLERANCE);
-    close("grid_4x4", &map.averages(4, 4), &flat(&tensors["grid_4x4"]), TOLERANCE);
-}
-
-#[test]
-fn pooling_agrees_with_pytorch() {
-    let Some((_, tensors)) = golden() else { return };
-    for i in 0..5 {
-        let wanted = channels_last(&tensors[&format!("pool_{i}.output")]);
-        let got = channels_last(&tensors[&format!("pool_{i}.input")]).averages(wanted.height, wanted.width);
-        close(&format!("pool_{i}"), &got, &wanted.values, POOL);
-    }
+    close("pooler_output", &average(&map.values, 2, 64, 1), &flat(&tensors["pooler_output"]), TOLERANCE);
+    close("grid_4x4", &average(&map.values, 2, 64, 4), &flat(&tensors["grid_4x4"]), TOLERANCE);
 }
 
 /// The same network from a file of torchvision's and from one with a classifier.
 #[test]
-fn other_names_give_the_same_features() {
+fn other_names_give_the_same_maps() {
     let Some((bundle, _)) = golden() else { return };
     let weights = weights::load(&bundle).unwrap();
-    let features = |bundle: &Bundle| bits(&ResNet::load(bundle).unwrap().features(&pictures(2)).unwrap());
-    let wanted = features(&bundle);
+    let maps = |bundle: &Bundle| bits(&ResNet::load(bundle).unwrap().maps(&pictures(2)).unwrap());
+    let wanted = maps(&bundle);
     assert!(weights.keys().any(|name| name.ends_with("num_batches_tracked")));
     let mut renamed = bundle.clone();
     put(&mut renamed, &torchvision(&weights));
-    assert_eq!(features(&renamed), wanted, "torchvision's names with config.json");
+    assert_eq!(maps(&renamed), wanted, "torchvision's names with config.json");
     renamed.files.remove("config.json");
-    assert_eq!(features(&renamed), wanted, "without config.json");
+    assert_eq!(maps(&renamed), wanted, "without config.json");
     let wrap = |weights: &Weights, wrap: &str| -> Weights {
         weights.iter().map(|(name, tensor)| (format!("{wrap}{name}"), tensor.clone())).collect()
     };
     put(&mut renamed, &wrap(&torchvision(&weights), "module."));
-    assert_eq!(features(&renamed), wanted, "after parallel training");
+    assert_eq!(maps(&renamed), wanted, "after parallel training");
     let mut classifier = wrap(&weights, "resnet.");
     classifier.insert("classifier.1.weight".to_owned(), Init::Normal(1.0).tensor(1, "", (5, 64)).unwrap());
     let mut renamed = bundle.clone();
     put(&mut renamed, &classifier);
-    assert_eq!(features(&renamed), wanted, "ResNetForImageClassification");
+    assert_eq!(maps(&renamed), wanted, "ResNetForImageClassification");
 }

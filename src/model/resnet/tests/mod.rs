@@ -4,6 +4,7 @@ mod files;
 mod golden;
 mod network;
 mod slow;
+mod tuned;
 
 use super::*;
 use crate::model::Content;

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::slow::{Planes, convolution, last_map};
 use super::*;
+use crate::model::ops::average;
 
 /// Largest difference between `f32` and `f64` arithmetic; values are below 20.
 const TOLERANCE: f64 = 2e-5;
@@ -49,13 +50,14 @@ fn maps_agree_with_direct_convolutions() {
         let map = ResNet::load(&bundle).unwrap().last_map(&Map::of_planes(std::slice::from_ref(&pixels), side));
         let wanted = last_map(&weights::load(&bundle).unwrap(), strides, &planes(&pixels, side));
         assert_eq!((map.height, map.width), (wanted.height, wanted.width), "{name}");
+        assert_eq!(shape.side(side), map.height, "{name}");
         close(name, &map.values, &wanted.channels_last());
     }
 }
 
-/// From a picture to cells; expected numbers: the slow network after `ImageNet`'s published mean and deviation.
+/// From a picture to its map and to cells; expected numbers: the slow network after `ImageNet`'s published mean and deviation.
 #[test]
-fn features_are_means_of_a_map_of_a_picture_of_256_pixels() {
+fn maps_are_those_of_a_picture_of_256_pixels() {
     let bundle = lively(&small(LayerType::Bottleneck));
     let picture = pictures(1).remove(0);
     let resized = resize_bicubic(&picture, 256, 256);
@@ -65,12 +67,37 @@ fn features_are_means_of_a_map_of_a_picture_of_256_pixels() {
         let samples = resized.rgb.iter().skip(channel).step_by(3);
         pixels.values.extend(samples.map(|x| (f64::from(*x) / 255.0 - mean[channel]) / std[channel]));
     }
-    let map = last_map(&weights::load(&bundle).unwrap(), &[&[1, 1, 1], &[1, 2, 1]], &pixels);
-    assert_eq!((map.height, map.width), (32, 32));
+    let wanted = last_map(&weights::load(&bundle).unwrap(), &[&[1, 1, 1], &[1, 2, 1]], &pixels);
+    assert_eq!((wanted.height, wanted.width), (32, 32));
     let net = ResNet::load(&bundle).unwrap();
-    close("14 x 14", &net.features(std::slice::from_ref(&picture)).unwrap(), &map.averages(14).channels_last());
-    let net = net.with_grid(40);
-    close("40 x 40", &net.features(&[picture]).unwrap(), &map.averages(40).channels_last());
+    assert_eq!((net.side(), net.channels()), (32, 12));
+    let map = net.maps(&[picture]).unwrap();
+    close("map", &map, &wanted.channels_last());
+    for grid in [14, 40] {
+        close(&format!("grid of {grid}"), &average(&map, 32, 12, grid), &wanted.averages(grid).channels_last());
+    }
+}
+
+/// Expected by hand: 256 pixels are halved by the stem, by the pooling, and by every stage but the first, unless that does, too.
+#[test]
+fn the_side_of_a_map_follows_from_the_strides() {
+    let four = |first, inner| ResNetShape {
+        downsample_in_first_stage: first,
+        downsample_in_bottleneck: inner,
+        ..ResNetShape::r50()
+    };
+    let rows = [
+        ("published", four(false, false), 256, 8),
+        ("stride in the first convolution", four(false, true), 256, 8),
+        ("first stage halved", four(true, false), 256, 4),
+        ("two stages", small(LayerType::Basic), 256, 32),
+        ("odd", small(LayerType::Basic), 37, 5),
+        ("one pixel", four(true, true), 1, 1),
+        ("stem alone", ResNetShape::r50().before(0), 256, 64),
+    ];
+    for (name, shape, pixels, wanted) in rows {
+        assert_eq!(shape.side(pixels), wanted, "{name}");
+    }
 }
 
 proptest! {
@@ -93,7 +120,7 @@ proptest! {
         let pixels = draw("pixels", &[2, height, width, inputs]);
         let mut map = Map::new(2, height, width, inputs);
         map.values.copy_from_slice(&pixels.flatten_all().unwrap().to_vec1::<f32>().unwrap());
-        let got = Convolution::take(&mut weights, &layer).unwrap().apply(&map, End::Linear);
+        let got = Convolution::new(&conv::take(&mut weights, &layer).unwrap()).unwrap().apply(&map, End::Linear);
         let pixels = pixels.permute((0, 3, 1, 2)).unwrap();
         let wanted: Vec<f64> = (0..2).flat_map(|i| {
             let values = slow::numbers(&pixels.get(i).unwrap());
@@ -109,18 +136,18 @@ proptest! {
 /// More pictures than run together, and places that fall into other strips.
 #[test]
 fn neither_batch_nor_threads_change_a_bit() {
-    let net = ResNet::load(&lively(&small(LayerType::Bottleneck))).unwrap().with_grid(3);
+    let net = ResNet::load(&lively(&small(LayerType::Bottleneck))).unwrap();
     let pictures = pictures(TOGETHER + 2);
-    let all = bits(&net.features(&pictures).unwrap());
-    let one = 3 * 3 * net.channels();
+    let all = bits(&net.maps(&pictures).unwrap());
+    let one = net.side() * net.side() * net.channels();
     assert_eq!(all.len(), pictures.len() * one);
     for (picture, wanted) in pictures.iter().zip(all.chunks(one)) {
-        assert_eq!(bits(&net.features(std::slice::from_ref(picture)).unwrap()), wanted);
+        assert_eq!(bits(&net.maps(std::slice::from_ref(picture)).unwrap()), wanted);
     }
     assert_ne!(all[..one], all[one..2 * one]);
-    assert!(net.features(&[]).unwrap().is_empty());
+    assert!(net.maps(&[]).unwrap().is_empty());
     for threads in [1, 3] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        assert!(pool.install(|| bits(&net.features(&pictures).unwrap())) == all, "{threads} threads");
+        assert!(pool.install(|| bits(&net.maps(&pictures).unwrap())) == all, "{threads} threads");
     }
 }

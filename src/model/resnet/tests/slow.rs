@@ -91,12 +91,18 @@ fn relu(x: &Planes) -> Planes {
 /// The last stage's map; `strides` are those of the convolutions in the first block of each stage.
 pub(super) fn last_map(weights: &Weights, strides: &[&[usize]], pixels: &Planes) -> Planes {
     let x = relu(&normalised(weights, "embedder.embedder", pixels, 2));
-    let mut x = Planes::build([x.channels, x.height.div_ceil(2), x.width.div_ceil(2)], |c, row, column| {
+    let x = Planes::build([x.channels, x.height.div_ceil(2), x.width.div_ceil(2)], |c, row, column| {
         let around = |i: usize| 2 * i as isize - 1..=2 * i as isize + 1;
         let window = around(row).flat_map(|y| around(column).map(move |x| (y, x)));
         window.filter_map(|(row, column)| x.at(c, row, column)).fold(f64::NEG_INFINITY, f64::max)
     });
-    for (stage, strides) in strides.iter().enumerate() {
+    stages(weights, 0, strides, &x)
+}
+
+/// What the stages from `first` on make of a map; `strides` are theirs.
+pub(super) fn stages(weights: &Weights, first: usize, strides: &[&[usize]], map: &Planes) -> Planes {
+    let mut x = map.clone();
+    for (stage, strides) in (first..).zip(strides) {
         for block in 0.. {
             let name = format!("encoder.stages.{stage}.layers.{block}");
             if !weights.contains_key(&format!("{name}.layer.0.convolution.weight")) {
