@@ -4,9 +4,9 @@ use anyhow::{Result, ensure};
 use candle_core::{Device, Tensor};
 
 use super::checkpoint::read_weights;
-use super::gpt2::{Cache, Gpt2, Gpt2Config, Writer};
+use super::gpt2::{Gpt2, Gpt2Config, Writer};
 use super::mapper::Mapper;
-use super::search::{DecodeConfig, Decoder, Hypothesis, Logits, search};
+use super::search::{DecodeConfig, Hypothesis, Watched, search};
 use super::tokenizer::CaptionTokenizer;
 use super::{Bundle, Content};
 use crate::language::Language;
@@ -96,7 +96,7 @@ impl Captioner {
                 return Err(Interrupted.into());
             }
             let prefix = self.prefixes(vectors, images.dim)?;
-            for found in search(&Watched { writer: &self.writer, progress }, &prefix, ids, config, max_tokens, &stops)?
+            for found in search(&Watched { decoder: &self.writer, progress }, &prefix, ids, config, max_tokens, &stops)?
             {
                 captions.push(found.into_iter().map(|sequence| self.write(sequence)).collect());
             }
@@ -139,31 +139,6 @@ impl Captioner {
         let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
         let line: String = text.chars().map(|c| if breaks(c) { ' ' } else { c }).collect();
         Caption { text: line.trim().to_owned(), ids: sequence.ids, log_prob: sequence.log_prob }
-    }
-}
-
-/// A writer that stops between two tokens when it is asked to.
-struct Watched<'a> {
-    writer: &'a Writer,
-    progress: &'a dyn Progress,
-}
-
-impl Decoder for Watched<'_> {
-    type State = Cache;
-
-    fn start(&self, input: &Tensor) -> Result<(Cache, Logits)> {
-        self.writer.start(input)
-    }
-
-    fn step(&self, state: &mut Cache, tokens: &[u32]) -> Result<Logits> {
-        if self.progress.cancelled() {
-            return Err(Interrupted.into());
-        }
-        self.writer.step(state, tokens)
-    }
-
-    fn select(&self, state: &mut Cache, rows: &[usize]) -> Result<()> {
-        self.writer.select(state, rows)
     }
 }
 

@@ -11,6 +11,8 @@ pub(super) struct Limits<'a> {
     pub(super) max_tokens: usize,
     /// The tokens that end a sequence.
     pub(super) stops: &'a BTreeSet<u32>,
+    /// The tokens that no sequence has.
+    pub(super) never: &'a [u32],
 }
 
 impl Limits<'_> {
@@ -29,6 +31,7 @@ impl Limits<'_> {
     /// The tokens that may not follow `ids`; some may be named twice.
     pub(super) fn banned(&self, ids: &[u32]) -> Vec<u32> {
         let mut banned = repeats(ids, self.config.no_repeat_ngram);
+        banned.extend(self.never);
         if ids.len() < self.config.min_tokens {
             banned.extend(self.stops);
         }

@@ -4,7 +4,7 @@
 //! sampling. A batch of images runs together; what is finished leaves it. Rows never mix, so neither do results: the batch
 //! size changes nothing.
 //!
-//! Some tokens may be banned from a sequence, by its own past (see [`DecodeConfig`]). No rule takes them, but
+//! Some tokens may be banned from a sequence, by its own past (see [`DecodeConfig`]) or from all of them ([`Decoder::never`]). No rule takes them, but
 //! log-probabilities stay the model's own. A sequence that may take no token at all ends as it is.
 
 mod beam;
@@ -16,6 +16,7 @@ mod limits;
 mod rank;
 mod sample;
 mod set_aside;
+mod watched;
 
 use std::collections::BTreeSet;
 
@@ -26,6 +27,7 @@ use rayon::prelude::*;
 pub use config::{DecodeConfig, Method};
 use limits::Limits;
 use rank::Row;
+pub use watched::Watched;
 
 /// A model that continues token sequences, many independent rows at a time.
 pub trait Decoder {
@@ -40,6 +42,11 @@ pub trait Decoder {
 
     /// Replaces the rows by `rows` of the present ones, in this order; a row may leave or be doubled.
     fn select(&self, state: &mut Self::State, rows: &[usize]) -> Result<()>;
+
+    /// The tokens that no sequence may have, such as padding.
+    fn never(&self) -> &[u32] {
+        &[]
+    }
 }
 
 /// The scores of every token for the next position of every row, before softmax.
@@ -106,7 +113,7 @@ pub fn search<D: Decoder>(
     config.check(max_tokens)?;
     let images = input.dim(0)?;
     ensure!(ids.len() == images, "{} image ids for {images} images", ids.len());
-    let limits = Limits { config, max_tokens, stops };
+    let limits = Limits { config, max_tokens, stops, never: decoder.never() };
     let mut results = match config.method {
         Method::Greedy => run(decoder, input, ids, |_| greedy::Greedy::new(limits)),
         Method::Beam => run(decoder, input, ids, |_| beam::Beams::new(limits)),
