@@ -34,6 +34,18 @@ impl Progress for Silent {
     }
 }
 
+/// Passes on whether to stop, and says nothing: for a part of work whose progress others report.
+pub struct Unseen<'a>(pub &'a dyn Progress);
+
+impl Progress for Unseen<'_> {
+    fn begin(&self, _: &str, _: u64, _: &str) {}
+    fn advance(&self, _: u64) {}
+    fn note(&self, _: &str) {}
+    fn cancelled(&self) -> bool {
+        self.0.cancelled()
+    }
+}
+
 /// Where a long computation keeps its place, so that a killed run goes on to the same bytes.
 pub trait Checkpoint {
     /// The last saved state, if there is one that is whole.
@@ -53,5 +65,49 @@ impl Checkpoint for Forget {
 
     fn save(&mut self, _: &[u8]) -> anyhow::Result<()> {
         Ok(())
+    }
+}
+
+/// What tests of long work need.
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::{Checkpoint, Progress};
+
+    /// Asks to stop after some steps.
+    pub(crate) struct Patience(AtomicU64);
+
+    impl Patience {
+        /// After this many steps.
+        pub(crate) fn of(steps: u64) -> Self {
+            Self(steps.into())
+        }
+    }
+
+    impl Progress for Patience {
+        fn begin(&self, _: &str, _: u64, _: &str) {}
+        fn advance(&self, steps: u64) {
+            self.0.fetch_sub(steps, Ordering::Relaxed);
+        }
+        fn note(&self, _: &str) {}
+        fn cancelled(&self) -> bool {
+            self.0.load(Ordering::Relaxed) == 0
+        }
+    }
+
+    /// A checkpoint in memory.
+    #[derive(Default)]
+    pub(crate) struct Kept(pub(crate) Option<Vec<u8>>);
+
+    impl Checkpoint for Kept {
+        fn load(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
+            Ok(self.0.clone())
+        }
+
+        fn save(&mut self, state: &[u8]) -> anyhow::Result<()> {
+            self.0 = Some(state.to_vec());
+            Ok(())
+        }
     }
 }

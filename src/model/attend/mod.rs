@@ -9,10 +9,13 @@
 
 mod backward;
 mod batch;
+mod captioner;
 mod config;
 mod forward;
 mod loss;
 mod net;
+mod train;
+mod vocabulary;
 mod writer;
 
 use std::collections::{BTreeMap, HashMap};
@@ -26,8 +29,13 @@ use super::ops::{self, values};
 use super::weights::{TensorFile, Tensors, Weights};
 
 pub use batch::Caption;
+pub use captioner::{Captioner, ImageRow};
 pub use config::AttendConfig;
 pub use loss::Loss;
+pub use train::{
+    AttendData, AttendTraining, Epoch, Features, ReadMaps, Selection, Stored, Trained, ValScores, Validate, train,
+};
+pub use vocabulary::{END, SPECIAL, START, Vocabulary};
 pub use writer::{State, Writer};
 
 /// The note of a weights file that holds the configuration, as JSON.

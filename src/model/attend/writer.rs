@@ -14,6 +14,7 @@ use crate::model::search::{self, Logits};
 pub struct Writer {
     net: Net,
     start: u32,
+    never: Vec<u32>,
 }
 
 /// What a [`Writer`] remembers of every row.
@@ -31,11 +32,16 @@ impl Decoder {
     pub fn writer(&self, start: u32) -> Result<Writer> {
         let vocab = self.config.vocab_size;
         ensure!((start as usize) < vocab, "the start is word {start}, but the vocabulary has {vocab}");
-        Ok(Writer { net: Net::new(self)?, start })
+        Ok(Writer { net: Net::new(self)?, start, never: Vec::new() })
     }
 }
 
 impl Writer {
+    /// The same writer, which never writes these words; their probabilities stay what they are.
+    pub fn without(self, never: Vec<u32>) -> Self {
+        Self { never, ..self }
+    }
+
     /// Where the decoder looked while it wrote: for every caption the weights of the pixels at each word, `[words, pixels]`; those of a word
     /// add up to 1.
     ///
@@ -85,5 +91,9 @@ impl search::Decoder for Writer {
         state.memory = Memory { h: take(&state.memory.h), c: take(&state.memory.c) };
         state.which = rows.iter().map(|&row| state.which[row]).collect();
         Ok(())
+    }
+
+    fn never(&self) -> &[u32] {
+        &self.never
     }
 }

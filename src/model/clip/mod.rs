@@ -41,6 +41,11 @@ impl ImageEncoder {
         match json["model_type"].as_str() {
             Some("clip" | "clip_vision_model" | "chinese_clip") => Ok(Self::Clip(Box::new(ClipVision::load(bundle)?))),
             Some("rsic_scratch_clip") => Ok(Self::Scratch(Box::new(ScratchVision::load(bundle)?))),
+            Some("resnet") => bail!(
+                "model {} is a ResNet, which gives no vector that captions can be compared with: it can be the `encoder` of an \
+                 [attention.NAME] table",
+                bundle.name
+            ),
             Some(other) => bail!("model {} is of type `{other}`, not an image encoder: use a CLIP model", bundle.name),
             None => bail!("config.json of model {} has no `model_type`: is it a CLIP model?", bundle.name),
         }

@@ -90,19 +90,30 @@ impl Encoder {
 
     /// Pooled features of pictures, `f32[batch, height, width, 3]` -> `f32[batch, features]`, for use.
     pub(super) fn features(&self, weights: &Weights, x: &Tensor) -> Result<Tensor> {
+        pooled(&self.map(weights, x)?)
+    }
+
+    /// The map of the last stage: `f32[batch, height, width, 3]` -> `f32[batch, height', width', features / 2]`, for use.
+    pub(super) fn map(&self, weights: &Weights, x: &Tensor) -> Result<Tensor> {
         let known = |layer: &Layer, _: &Tensor| Ok(statistics_of(find(weights, &layer.name, "moments")?)?);
         self.run(weights, x, known)
     }
 
+    /// Cells along a side of the map of pictures with sides of `size` pixels.
+    pub(super) fn map_side(&self, size: usize) -> usize {
+        self.layers().filter(|layer| layer.stride == 2).fold(size, |size, _| size.div_ceil(2))
+    }
+
     /// The same while learning: normalised by this batch, which also moves the running averages.
     pub(super) fn learn(&self, weights: &Weights, moments: &mut Weights, x: &Tensor) -> Result<Tensor> {
-        self.run(weights, x, |layer, x| {
+        let map = self.run(weights, x, |layer, x| {
             let (statistics, seen) = batch_statistics(x)?;
             let running = moments.get_mut(&format!("{}.moments", layer.name));
             let running = running.ok_or_else(|| anyhow!("no running averages for {}", layer.name))?;
             *running = ((&*running * (1.0 - MOMENTUM))? + (seen * MOMENTUM)?)?;
             Ok(statistics)
-        })
+        });
+        pooled(&map?)
     }
 
     fn run(
@@ -127,10 +138,15 @@ impl Encoder {
                 }
             };
         }
-        let (batch, height, width, channels) = x.dims4()?;
-        let pixels = x.reshape((batch, height * width, channels))?;
-        Ok(Tensor::cat(&[pixels.mean(1)?, pixels.max(1)?], 1)?)
+        Ok(x)
     }
+}
+
+/// The mean and the maximum over all pixels: `f32[batch, height, width, channels]` -> `f32[batch, 2 channels]`.
+fn pooled(map: &Tensor) -> Result<Tensor> {
+    let (batch, height, width, channels) = map.dims4()?;
+    let pixels = map.reshape((batch, height * width, channels))?;
+    Ok(Tensor::cat(&[pixels.mean(1)?, pixels.max(1)?], 1)?)
 }
 
 fn find<'a>(weights: &'a Weights, layer: &str, part: &str) -> Result<&'a Tensor> {

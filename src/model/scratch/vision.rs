@@ -86,8 +86,7 @@ impl ScratchVision {
     /// A picture of any size is scaled so that its shorter side fits, and cut to the middle square. The bits of a row do not depend on the
     /// other pictures.
     pub fn embed(&self, pictures: &[Picture]) -> Result<Vec<f32>> {
-        let config = &self.config;
-        let light = Light { mean: config.image_mean, std: config.image_std };
+        let (config, light) = (&self.config, self.light());
         let mut rows = Vec::with_capacity(pictures.len() * self.dim());
         for some in pictures.chunks(TOGETHER) {
             let album = Album::new(some, config.image_size);
@@ -98,6 +97,39 @@ impl ScratchVision {
         }
         Ok(rows)
     }
+
+    /// Cells along a side of a feature map.
+    pub fn map_side(&self) -> usize {
+        self.encoder.map_side(self.config.image_size)
+    }
+
+    /// Numbers per cell of a feature map.
+    pub fn channels(&self) -> usize {
+        self.encoder.features / 2
+    }
+
+    /// What vectors are pooled from: `f32[pictures, side * side, channels]`, cells row by row, the picture as it stands.
+    pub fn maps(&self, pictures: &[Picture]) -> Result<Vec<f32>> {
+        let mut maps = Vec::with_capacity(pictures.len() * self.map_side().pow(2) * self.channels());
+        for some in pictures.chunks(TOGETHER) {
+            let x = looked_at(&Album::new(some, self.config.image_size), &self.light(), 0)?;
+            maps.extend(self.encoder.map(&self.weights, &x)?.flatten_all()?.to_vec1::<f32>()?);
+        }
+        Ok(maps)
+    }
+
+    fn light(&self) -> Light {
+        Light { mean: self.config.image_mean, std: self.config.image_std }
+    }
+}
+
+/// All pictures of an album through one of the symmetries: `f32[pictures, size, size, 3]`.
+fn looked_at(album: &Album, light: &Light, symmetry: usize) -> Result<Tensor> {
+    let (count, size) = (album.pictures.len(), album.size);
+    let view = View::whole(size, symmetry);
+    let mut x = vec![0.0_f32; count * size * size * 3];
+    x.par_chunks_mut(size * size * 3).enumerate().for_each(|(picture, out)| album.look(picture, light, &view, out));
+    Ok(Tensor::from_vec(x, (count, size, size, 3), &Device::Cpu)?)
 }
 
 /// The features of all pictures of an album, averaged over `views` symmetries: `f32[pictures, features]`.
@@ -108,14 +140,9 @@ pub(super) fn view_features(
     light: &Light,
     views: usize,
 ) -> Result<Tensor> {
-    let (count, size) = (album.pictures.len(), album.size);
     let mut sum: Option<Tensor> = None;
     for symmetry in 0..views {
-        let view = View::whole(size, symmetry);
-        let mut x = vec![0.0_f32; count * size * size * 3];
-        x.par_chunks_mut(size * size * 3).enumerate().for_each(|(picture, out)| album.look(picture, light, &view, out));
-        let x = Tensor::from_vec(x, (count, size, size, 3), &Device::Cpu)?;
-        let features = encoder.features(weights, &x)?;
+        let features = encoder.features(weights, &looked_at(album, light, symmetry)?)?;
         sum = Some(match sum {
             Some(sum) => (sum + features)?,
             None => features,

@@ -1,6 +1,3 @@
-use std::cell::RefCell;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use candle_core::{Device, Tensor};
 use serde_json::Value;
 
@@ -12,6 +9,7 @@ use crate::model::init::Init;
 use crate::model::mapper::{AmhtInit, MapperKind};
 use crate::model::ops::values;
 use crate::model::{Bundle, Content, weights};
+use crate::progress::testing::{Kept, Patience};
 use crate::progress::{Forget, Silent};
 use crate::shared;
 
@@ -233,35 +231,6 @@ fn training_learns_and_keeps_the_best_epoch() {
     assert!(trained.history.iter().all(|row| row.best && row.val_loss.is_none()));
 }
 
-/// Stops after some batches.
-struct Patience(AtomicU64);
-
-impl Progress for Patience {
-    fn begin(&self, _: &str, _: u64, _: &str) {}
-    fn advance(&self, steps: u64) {
-        self.0.fetch_sub(steps, Ordering::Relaxed);
-    }
-    fn note(&self, _: &str) {}
-    fn cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == 0
-    }
-}
-
-/// A checkpoint in memory.
-#[derive(Default)]
-struct Kept(RefCell<Option<Vec<u8>>>);
-
-impl Checkpoint for Kept {
-    fn load(&mut self) -> Result<Option<Vec<u8>>> {
-        Ok(self.0.borrow().clone())
-    }
-
-    fn save(&mut self, state: &[u8]) -> Result<()> {
-        *self.0.borrow_mut() = Some(state.to_vec());
-        Ok(())
-    }
-}
-
 #[test]
 fn a_run_that_was_stopped_goes_on_to_the_same_bytes() {
     let (data, mapper) = (small_data(), small_mapper(MapperKind::Amht));
@@ -271,7 +240,7 @@ fn a_run_that_was_stopped_goes_on_to_the_same_bytes() {
         let mut kept = Kept::default();
         // Four batches an epoch: stopped inside the first, the second and the third.
         for batches in [2, 7, 6] {
-            let stopped = train(&config, &mapper, &small_gpt2(), &data, &mut kept, &Patience(batches.into()));
+            let stopped = train(&config, &mapper, &small_gpt2(), &data, &mut kept, &Patience::of(batches));
             assert!(stopped.unwrap_err().is::<Interrupted>());
         }
         let resumed = train(&config, &mapper, &small_gpt2(), &data, &mut kept, &Silent).unwrap();
@@ -280,7 +249,7 @@ fn a_run_that_was_stopped_goes_on_to_the_same_bytes() {
         let other = TrainConfig { seed: 2, ..config };
         let fresh = train(&other, &mapper, &small_gpt2(), &data, &mut Forget, &Silent).unwrap();
         assert!(train(&other, &mapper, &small_gpt2(), &data, &mut kept, &Silent).unwrap() == fresh);
-        kept.0.borrow_mut().as_mut().unwrap().truncate(100);
+        kept.0.as_mut().unwrap().truncate(100);
         assert!(train(&other, &mapper, &small_gpt2(), &data, &mut kept, &Silent).is_err());
     }
 }

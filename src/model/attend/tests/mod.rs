@@ -1,6 +1,7 @@
 mod batches;
 mod golden;
 mod gradients;
+mod training;
 mod weights;
 mod writing;
 

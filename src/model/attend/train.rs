@@ -1,0 +1,362 @@
+//! Training of the decoder, and of an encoder along with it.
+
+use anyhow::{Result, bail, ensure};
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::batch::Caption;
+use super::{AttendConfig, Decoder};
+use crate::digest::Digest;
+use crate::model::adamw::{AdamW, AdamWConfig, Clip};
+use crate::model::init::Rng;
+use crate::model::ops::{Dropout, adaptive_average, backward, tensor};
+use crate::model::saved::{pack, unpack};
+use crate::progress::{Checkpoint, Interrupted, Progress};
+
+/// `[attention.NAME.train]`: the settings of a run; the defaults are the tutorial's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AttendTraining {
+    /// How often every caption is seen, at most.
+    pub epochs: u32,
+    /// Captions per step. It is a parameter of the optimisation, so it is in the key.
+    pub batch_size: usize,
+    /// The learning rate at the beginning.
+    pub lr: f64,
+    /// Every element of a gradient is limited to plus or minus this.
+    pub grad_clip: f32,
+    /// How much it counts that every pixel be looked at.
+    pub alpha_c: f64,
+    /// Share of the state that the output layer does not see.
+    pub dropout: f64,
+    /// The learning rate is multiplied by this ...
+    pub lr_decay: f64,
+    /// ... after this many epochs without gain on the validation images, and again after as many.
+    pub decay_after: u32,
+    /// Training ends after this many epochs without gain.
+    pub stop_after: u32,
+    /// What gain is.
+    pub select: Selection,
+}
+
+/// The score of free-running captions of the validation images by which an epoch is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Selection {
+    /// CIDEr-D.
+    #[default]
+    CiderD,
+    /// BLEU-4.
+    #[serde(rename = "bleu_4")]
+    Bleu4,
+}
+
+impl Default for AttendTraining {
+    fn default() -> Self {
+        Self {
+            epochs: 120,
+            batch_size: 32,
+            lr: 4e-4,
+            grad_clip: 5.0,
+            alpha_c: 1.0,
+            dropout: 0.5,
+            lr_decay: 0.8,
+            decay_after: 8,
+            stop_after: 20,
+            select: Selection::CiderD,
+        }
+    }
+}
+
+impl AttendTraining {
+    /// What types cannot say.
+    pub fn check(&self) -> Result<()> {
+        ensure!(self.epochs > 0 && self.batch_size > 0, "`epochs` and `batch_size` must be at least 1");
+        ensure!(self.decay_after > 0 && self.stop_after > 0, "`decay_after` and `stop_after` must be at least 1");
+        for (name, value) in [("lr", self.lr), ("grad_clip", f64::from(self.grad_clip))] {
+            ensure!(value.is_finite() && value > 0.0, "`{name}` must be a positive number, not {value}");
+        }
+        ensure!(self.alpha_c.is_finite() && self.alpha_c >= 0.0, "`alpha_c` must be a number from 0 on");
+        ensure!((0.0..1.0).contains(&self.dropout), "`dropout` must lie in [0, 1), not {}", self.dropout);
+        ensure!(self.lr_decay > 0.0 && self.lr_decay <= 1.0, "`lr_decay` must lie in (0, 1], not {}", self.lr_decay);
+        Ok(())
+    }
+}
+
+/// Where the feature maps of images come from.
+pub trait Features {
+    /// The cells of these images: `f32[images, cells, channels]`.
+    fn cells(&self, images: &[u32]) -> Result<Tensor>;
+}
+
+/// Finds maps by their numbers: those of some maps, one map after the other.
+pub type ReadMaps = Box<dyn Fn(&[u32]) -> Result<Vec<f32>>>;
+
+/// Maps that `read` finds by their numbers, each `f32[side * side, channels]`.
+pub struct Stored {
+    /// Cells along a side of a map.
+    pub side: usize,
+    /// Numbers per cell.
+    pub channels: usize,
+    /// Cells along a side of the grid to which maps are averaged, if not their own.
+    pub grid: Option<usize>,
+    /// Where maps are.
+    pub read: ReadMaps,
+}
+
+impl Features for Stored {
+    fn cells(&self, images: &[u32]) -> Result<Tensor> {
+        let maps = tensor((self.read)(images)?, (images.len(), self.side * self.side, self.channels))?;
+        match self.grid {
+            Some(grid) if grid != self.side => Ok(adaptive_average(&maps, grid)?),
+            _ => Ok(maps),
+        }
+    }
+}
+
+/// Captions to learn from: each the number of its image and its word ids, start and end among them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AttendData {
+    /// What the decoder learns.
+    pub train: Vec<(u32, Vec<u32>)>,
+    /// Those of the validation images.
+    pub val: Vec<(u32, Vec<u32>)>,
+}
+
+/// How good the captions are that the decoder writes for the validation images.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ValScores {
+    /// BLEU-4, from 0 to 1.
+    pub bleu_4: f64,
+    /// CIDEr-D, from 0 to 10.
+    pub cider_d: f64,
+}
+
+/// The scores of the captions that a decoder writes for the validation images.
+pub type Validate<'a> = dyn Fn(&Decoder) -> Result<ValScores> + 'a;
+
+/// What one epoch brought.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// 1 for the first.
+    pub epoch: u32,
+    /// Steps so far.
+    pub step: u64,
+    /// The learning rate.
+    pub lr: f64,
+    /// Nats per word of the train captions, while weights changed.
+    pub train_loss: f64,
+    /// Nats per word of the validation captions after the epoch.
+    pub val_loss: Option<f64>,
+    /// The scores after the epoch.
+    pub val: Option<ValScores>,
+    /// Whether this is the best epoch so far.
+    pub best: bool,
+}
+
+/// A finished run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trained {
+    /// One row per epoch.
+    pub history: Vec<Epoch>,
+    /// The decoder of the best epoch, as [`Decoder::load`] reads it.
+    pub weights: Vec<u8>,
+}
+
+/// Trains a decoder and keeps the epoch whose free-running captions of the validation images are best (the last one if there are none).
+///
+/// - `seed`: decides first weights, order and dropout.
+/// - `validate`: `None` without validation images.
+///
+/// Saves its state after every epoch; a run that was stopped goes on from there to the same bytes. Fails with [`Interrupted`] at the next
+/// batch if the user asked to stop.
+pub fn train(
+    (config, decoder, seed): (&AttendTraining, &AttendConfig, u64),
+    features: &dyn Features,
+    data: &AttendData,
+    validate: Option<&Validate<'_>>,
+    checkpoint: &mut dyn Checkpoint,
+    progress: &dyn Progress,
+) -> Result<Trained> {
+    config.check()?;
+    ensure!(!data.train.is_empty(), "there are no captions to train on");
+    let identity = Digest::derive(
+        "rsic attention state v1",
+        &serde_json::to_vec(&(config, decoder, seed, &data.train, &data.val))?,
+    );
+    let mut run = Run::new(config, decoder, seed)?;
+    if let Some(state) = checkpoint.load()? {
+        run.restore(&state, identity)?;
+    }
+    while !run.is_over() {
+        run.epoch(features, data, validate, progress)?;
+        checkpoint.save(&run.save(identity)?)?;
+    }
+    Ok(Trained { history: run.history, weights: run.best })
+}
+
+/// A run after some epochs.
+struct Run<'a> {
+    config: &'a AttendTraining,
+    seed: u64,
+    decoder: Decoder,
+    optimiser: AdamW,
+    history: Vec<Epoch>,
+    /// The decoder of the best epoch.
+    best: Vec<u8>,
+}
+
+/// What is saved besides the best decoder, the present one and the optimiser's state.
+#[derive(Serialize, Deserialize)]
+struct State {
+    /// Of the settings and captions; a state of another run is not used.
+    identity: Digest,
+    history: Vec<Epoch>,
+}
+
+impl<'a> Run<'a> {
+    fn new(config: &'a AttendTraining, decoder: &AttendConfig, seed: u64) -> Result<Self> {
+        let decoder = Decoder::init(decoder, seed)?;
+        Ok(Self { config, seed, optimiser: adam(&decoder), decoder, history: Vec::new(), best: Vec::new() })
+    }
+
+    /// Epochs since the best one.
+    fn without_gain(&self) -> u32 {
+        self.history.iter().rev().take_while(|row| !row.best).count() as u32
+    }
+
+    fn is_over(&self) -> bool {
+        self.history.len() >= self.config.epochs as usize || self.without_gain() >= self.config.stop_after
+    }
+
+    /// The learning rate of the next epoch.
+    fn lr(&self) -> f64 {
+        let Some(last) = self.history.last() else { return self.config.lr };
+        let without_gain = self.without_gain();
+        let decays = without_gain > 0 && without_gain.is_multiple_of(self.config.decay_after);
+        if decays { last.lr * self.config.lr_decay } else { last.lr }
+    }
+
+    fn score(&self, scores: ValScores) -> f64 {
+        match self.config.select {
+            Selection::CiderD => scores.cider_d,
+            Selection::Bleu4 => scores.bleu_4,
+        }
+    }
+
+    fn epoch(
+        &mut self,
+        features: &dyn Features,
+        data: &AttendData,
+        validate: Option<&Validate<'_>>,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        let (epoch, lr) = (self.history.len() as u32 + 1, self.lr());
+        let batch_size = self.config.batch_size;
+        let mut order: Vec<usize> = (0..data.train.len()).collect();
+        Rng::new(self.seed, &format!("attend.order.{epoch}")).shuffle(&mut order);
+        progress.begin(
+            &format!("epoch {epoch}/{}", self.config.epochs),
+            order.len().div_ceil(batch_size) as u64,
+            "batches",
+        );
+        let (mut sum, mut targets) = (0.0, 0);
+        for batch in order.chunks(batch_size) {
+            if progress.cancelled() {
+                return Err(Interrupted.into());
+            }
+            let captions: Vec<&(u32, Vec<u32>)> = batch.iter().map(|&at| &data.train[at]).collect();
+            let (loss, words) = self.step(features, &captions, lr)?;
+            sum += loss * words as f64;
+            targets += words;
+            progress.note(&format!("loss {:.3}", sum / targets as f64));
+            progress.advance(1);
+        }
+        let val_loss = self.val_loss(features, &data.val, progress)?;
+        let val = validate.map(|validate| validate(&self.decoder)).transpose()?;
+        let best_before = self.history.iter().rev().find(|row| row.best).and_then(|row| row.val);
+        let best = match (val, best_before) {
+            (Some(new), Some(old)) => self.score(new) > self.score(old),
+            _ => true,
+        };
+        if best {
+            self.best = self.decoder.save()?;
+        }
+        let train_loss = sum / targets as f64;
+        self.history.push(Epoch { epoch, step: self.optimiser.steps(), lr, train_loss, val_loss, val, best });
+        Ok(())
+    }
+
+    /// Learns from some captions; returns their loss in nats per word, and the number of words.
+    fn step(&mut self, features: &dyn Features, captions: &[&(u32, Vec<u32>)], lr: f64) -> Result<(f64, usize)> {
+        let AttendTraining { dropout: p, alpha_c, grad_clip, .. } = *self.config;
+        let dropout = (p > 0.0).then(|| Dropout { p, seed: self.seed, step: self.optimiser.steps() });
+        let (images, captions) = numbered(captions);
+        let loss = self.decoder.loss(&features.cells(&images)?, &captions, alpha_c, dropout)?;
+        if !loss.cross_entropy.is_finite() {
+            bail!(
+                "the loss is {} at step {} of training: try a lower learning rate",
+                loss.cross_entropy,
+                self.optimiser.steps()
+            );
+        }
+        self.optimiser.step(&backward(&loss.total)?, lr, Clip::Value(grad_clip))?;
+        Ok((loss.cross_entropy, loss.targets))
+    }
+
+    /// The mean loss over all words of the validation captions.
+    fn val_loss(
+        &self,
+        features: &dyn Features,
+        captions: &[(u32, Vec<u32>)],
+        progress: &dyn Progress,
+    ) -> Result<Option<f64>> {
+        let (mut sum, mut targets) = (0.0, 0);
+        for batch in captions.chunks(self.config.batch_size) {
+            if progress.cancelled() {
+                return Err(Interrupted.into());
+            }
+            let (images, captions) = numbered(&batch.iter().collect::<Vec<_>>());
+            let loss = self.decoder.loss(&features.cells(&images)?, &captions, self.config.alpha_c, None)?;
+            sum += loss.cross_entropy * loss.targets as f64;
+            targets += loss.targets;
+        }
+        Ok((targets > 0).then(|| sum / targets as f64))
+    }
+
+    fn save(&self, identity: Digest) -> Result<Vec<u8>> {
+        let state = State { identity, history: self.history.clone() };
+        pack(&state, &[&self.best, &self.decoder.save()?, &self.optimiser.save()?])
+    }
+
+    /// Goes on from a saved state, unless it is of another run.
+    fn restore(&mut self, bytes: &[u8], identity: Digest) -> Result<()> {
+        let (state, files): (State, _) = unpack(bytes)?;
+        if state.identity != identity {
+            return Ok(());
+        }
+        let [best, now, optimiser] = files[..] else {
+            bail!("the saved state of training is of another version: delete it to start over")
+        };
+        self.decoder = Decoder::load(&now.to_vec().into())?;
+        self.optimiser = adam(&self.decoder);
+        self.optimiser.restore(optimiser)?;
+        self.history = state.history;
+        self.best = best.to_vec();
+        Ok(())
+    }
+}
+
+fn adam(decoder: &Decoder) -> AdamW {
+    AdamW::new(decoder.parameters(), AdamWConfig { weight_decay: 0.0, ..AdamWConfig::default() })
+}
+
+/// The distinct images of some captions, and the captions with their images' places among them.
+fn numbered<'c>(captions: &[&'c (u32, Vec<u32>)]) -> (Vec<u32>, Vec<Caption<'c>>) {
+    let mut images: Vec<u32> = captions.iter().map(|(image, _)| *image).collect();
+    images.sort_unstable();
+    images.dedup();
+    let place = |image: &u32| images.binary_search(image).unwrap_or_default();
+    let captions = captions.iter().map(|(image, ids)| Caption { image: place(image), ids }).collect();
+    (images, captions)
+}
