@@ -112,7 +112,8 @@ fn of_pipeline(global: &Global) -> Result<Vec<String>> {
     let mut names: Vec<String> = Vec::new();
     let of_checkpoints = config.checkpoints.into_values().flat_map(|checkpoint| [checkpoint.clip, checkpoint.gpt2]);
     let frozen = std::iter::once(config.models.clip).chain(config.models.gpt2.into_values());
-    for source in frozen.chain(of_checkpoints.flatten()) {
+    let of_attention = config.attention.into_values().map(|attention| attention.encoder);
+    for source in frozen.chain(of_checkpoints.flatten()).chain(of_attention) {
         if models::is_on_hub(&source) && !names.contains(&source) {
             names.push(source);
         }

@@ -54,7 +54,15 @@ pub fn captions(image_id: Vec<u32>, caption: Vec<&str>) -> Result<DataFrame> {
 }
 
 /// What is computed for a language: variant, words, metrics.
-pub(super) type Measure = (Variant, Words, &'static [Metric]);
+pub type Measure = (Variant, Words, &'static [Metric]);
+
+/// The variant and the words by which captions of a language are usually compared.
+pub fn main_measure(language: Language) -> (Variant, Words) {
+    match language {
+        Language::En => (Variant::Ptb, Words::Ptb),
+        Language::Zh => (Variant::Jieba, Words::Jieba),
+    }
+}
 
 /// What is computed for a language.
 pub fn measures(language: Language) -> &'static [Measure] {
@@ -96,6 +104,13 @@ pub fn score(
     };
     let families = measures(language).par_iter().map(of_measure).collect::<Result<Vec<_>>>()?;
     Ok(Scores { image_ids, families: families.concat() })
+}
+
+/// The same for one measure alone, without METEOR and SPICE.
+pub fn score_by(references: &DataFrame, captions: &DataFrame, measure: Measure) -> Result<Scores> {
+    let (image_ids, pairs) = pairs(references, captions)?;
+    let families = measured(&pairs, measure, Resources::default(), BLOCK)?;
+    Ok(Scores { image_ids, families })
 }
 
 fn of_spice(ids: &[u32], values: &BTreeMap<u32, f64>, variant: Variant) -> Result<Family> {

@@ -41,6 +41,11 @@ impl Words {
         }
     }
 
+    /// The words of a caption.
+    pub fn list(self, caption: &str) -> Vec<String> {
+        self.parts(&self.cut(caption)).map(str::to_owned).collect()
+    }
+
     /// The words of a caption, joined by what [`Words::parts`] splits at.
     pub(super) fn cut(self, caption: &str) -> String {
         match self {

@@ -14,6 +14,8 @@ pub const SCRATCH: &str = "scratch";
 pub enum Role {
     /// Images to vectors.
     ImageEncoder,
+    /// Images to feature maps.
+    MapEncoder,
     /// Text to token ids.
     Tokenizer,
     /// Token ids to text: weights and tokenizer.
@@ -31,6 +33,7 @@ impl Role {
     pub fn reads(self, file: &str) -> bool {
         let groups: &[&[&str]] = match self {
             Self::ImageEncoder => &[&[CONFIG], WEIGHTS, &[PREPROCESSOR]],
+            Self::MapEncoder => &[&[CONFIG], WEIGHTS],
             Self::Tokenizer => &[&[CONFIG], TOKENIZER],
             Self::LanguageModel => &[&[CONFIG], WEIGHTS, TOKENIZER],
             Self::Config => &[&[CONFIG]],
@@ -39,7 +42,7 @@ impl Role {
     }
 
     fn needs_weights(self) -> bool {
-        matches!(self, Self::ImageEncoder | Self::LanguageModel)
+        matches!(self, Self::ImageEncoder | Self::MapEncoder | Self::LanguageModel)
     }
 }
 

@@ -318,13 +318,18 @@ pub(super) fn scratch_files(record: &Record, role: Role) -> impl Iterator<Item =
 
 /// What of the machine and the program is in the key: numbers of models come from our own kernel on the CPU in 32-bit floats.
 fn environment(stage: &Stage) -> BTreeMap<String, String> {
-    match stage.kind() {
+    let mut environment = match stage.kind() {
         Kind::Annotations | Kind::Ingest | Kind::Tokenize | Kind::Resource | Kind::Spice => BTreeMap::new(),
         Kind::Score => score::environment(),
-        Kind::Pretrain | Kind::Embed | Kind::Train | Kind::Caption => {
+        Kind::Pretrain | Kind::Embed | Kind::Features | Kind::Train | Kind::Caption => {
             BTreeMap::from([("device".to_owned(), "cpu".to_owned()), ("precision".to_owned(), "f32".to_owned())])
         }
+    };
+    if let Stage::TrainAttention(_) = stage {
+        // Its best epoch is chosen by scores.
+        environment.extend(score::metrics());
     }
+    environment
 }
 
 /// The stable path of an output, relative to the workspace.

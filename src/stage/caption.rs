@@ -8,6 +8,7 @@ use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt32Array
 use serde::{Deserialize, Serialize};
 use serde_json::ser::{PrettyFormatter, Serializer};
 
+use super::per_image::rows_by_id;
 use super::{Context, Inputs, Outcome};
 use crate::language::{Language, Split};
 use crate::model::captioner::{Caption as Made, Captioner, Images};
@@ -36,22 +37,22 @@ pub struct Caption {
     pub decoding: DecodeConfig,
 }
 
-impl Caption {
-    /// How many images are decoded together.
-    fn batch(&self) -> usize {
-        let rows = match self.decoding.method {
-            Method::Greedy => 1,
-            Method::Beam | Method::BeamClipcap | Method::BeamSetAside => self.decoding.width,
-            Method::Sample => self.decoding.n,
-        };
-        (ROWS / rows.max(1)).clamp(1, IMAGES)
-    }
+/// How many images are decoded together.
+pub(super) fn images_at_once(decoding: &DecodeConfig) -> usize {
+    let rows = match decoding.method {
+        Method::Greedy => 1,
+        Method::Beam | Method::BeamClipcap | Method::BeamSetAside => decoding.width,
+        Method::Sample => decoding.n,
+    };
+    (ROWS / rows.max(1)).clamp(1, IMAGES)
+}
 
+impl Caption {
     /// Runs the stage.
     pub fn run(&self, inputs: &Inputs, context: &mut Context<'_>) -> Result<Outcome> {
         let images = inputs.table("images")?;
         let embeddings = inputs.table("embeddings")?;
-        let rows = super::train::vector_rows(&images, &embeddings)?;
+        let rows = rows_by_id(&images, &embeddings, "embedding")?;
         let (values, dim) = table::vectors(&embeddings, "vector")?;
         let ids = image_ids(&images, self.split)?;
         let mut vectors = Vec::with_capacity(ids.len() * dim);
@@ -61,20 +62,27 @@ impl Caption {
         }
         let captioner = Captioner::load(&inputs.content("weights")?, &inputs.bundle("gpt2")?, self.language)?;
         let images = Images { ids: &ids, vectors: &vectors, dim };
-        let made = captioner.caption(images, &self.decoding, self.max_tokens, self.batch(), context.progress)?;
-        let first = made.iter().map(|captions| captions.first()).collect::<Option<Vec<&Made>>>();
-        let first = first.context("the search found no caption")?;
-        let mut outcome = Outcome::default();
-        outcome.table("captions", captions(&ids, &first)?);
-        outcome.bytes("eval", eval_file(&ids, &first)?, "json");
-        if self.decoding.n > 1 {
-            outcome.table("nbest", nbest(&ids, &made)?);
-        }
-        Ok(outcome)
+        let batch = images_at_once(&self.decoding);
+        let made = captioner.caption(images, &self.decoding, self.max_tokens, batch, context.progress)?;
+        outcome(&ids, &made, self.decoding.n)
     }
 }
 
-fn image_ids(images: &RecordBatch, split: Split) -> Result<Vec<u32>> {
+/// The tables of some captions, the best of each image first, and the seed's file; `n` captions were asked for.
+pub(super) fn outcome(ids: &[u32], made: &[Vec<Made>], n: usize) -> Result<Outcome> {
+    let first = made.iter().map(|captions| captions.first()).collect::<Option<Vec<&Made>>>();
+    let first = first.context("the search found no caption")?;
+    let mut outcome = Outcome::default();
+    outcome.table("captions", table::make(table::captions(), caption_columns(ids, &first))?);
+    outcome.bytes("eval", eval_file(ids, &first)?, "json");
+    if n > 1 {
+        outcome.table("nbest", nbest(ids, made)?);
+    }
+    Ok(outcome)
+}
+
+/// The images of a split, in published order. Fails if there are none.
+pub(super) fn image_ids(images: &RecordBatch, split: Split) -> Result<Vec<u32>> {
     let pairs = table::u32s(images, "image_id")?.values().iter().zip(table::strings(images, "split")?);
     let ids: Vec<u32> = pairs.filter(|(_, of)| *of == Some(split.name())).map(|(id, _)| *id).collect();
     if ids.is_empty() {
@@ -83,10 +91,11 @@ fn image_ids(images: &RecordBatch, split: Split) -> Result<Vec<u32>> {
     Ok(ids)
 }
 
-fn captions(ids: &[u32], made: &[&Made]) -> Result<RecordBatch> {
+/// The columns of the `captions` table.
+pub(super) fn caption_columns(ids: &[u32], made: &[&Made]) -> Vec<ArrayRef> {
     let mut columns: Vec<ArrayRef> = vec![Arc::new(UInt32Array::from(ids.to_vec()))];
     columns.extend(of_captions(made));
-    table::make(table::captions(), columns)
+    columns
 }
 
 /// All captions of every image, by rank from 1.

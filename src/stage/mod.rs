@@ -4,9 +4,11 @@
 //! no environment, no unseeded random number. Equal parameters and inputs give equal outputs, byte for byte.
 
 pub mod annotations;
+pub mod attention;
 pub mod caption;
 pub mod embed;
 pub mod external;
+pub mod features;
 pub mod floor;
 pub mod ingest;
 pub mod input;
@@ -19,6 +21,7 @@ pub mod summary;
 pub mod tokenize;
 pub mod train;
 
+mod per_image;
 mod report;
 
 use std::collections::BTreeMap;
@@ -51,7 +54,9 @@ pub enum Kind {
     Tokenize,
     /// Images -> CLIP vectors.
     Embed,
-    /// Vectors and tokens -> a mapper.
+    /// Images -> feature maps.
+    Features,
+    /// Vectors and tokens -> a mapper; or feature maps and words -> a decoder.
     Train,
     /// Vectors and a mapper -> captions; or another source of captions.
     Caption,
@@ -65,12 +70,13 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in flow order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Annotations,
         Self::Ingest,
         Self::Pretrain,
         Self::Tokenize,
         Self::Embed,
+        Self::Features,
         Self::Train,
         Self::Caption,
         Self::Resource,
@@ -86,6 +92,7 @@ impl Kind {
             Self::Pretrain => "pretrain",
             Self::Tokenize => "tokenize",
             Self::Embed => "embed",
+            Self::Features => "features",
             Self::Train => "train",
             Self::Caption => "caption",
             Self::Resource => "resource",
@@ -124,6 +131,14 @@ pub enum Stage {
     Tokenize(tokenize::Tokenize),
     /// See [`embed`].
     Embed(embed::Embed),
+    /// See [`features`].
+    Features(features::Features),
+    /// See [`attention`].
+    BuildVocabulary(attention::BuildVocabulary),
+    /// See [`attention`].
+    TrainAttention(attention::TrainAttention),
+    /// See [`attention`].
+    CaptionByAttention(attention::CaptionByAttention),
     /// See [`train`].
     Train(train::Train),
     /// See [`caption`].
@@ -160,6 +175,10 @@ macro_rules! each {
             Stage::PretrainGpt2($stage) => $body,
             Stage::Tokenize($stage) => $body,
             Stage::Embed($stage) => $body,
+            Stage::Features($stage) => $body,
+            Stage::BuildVocabulary($stage) => $body,
+            Stage::TrainAttention($stage) => $body,
+            Stage::CaptionByAttention($stage) => $body,
             Stage::Train($stage) => $body,
             Stage::Caption($stage) => $body,
             Stage::Constant($stage) => $body,
@@ -183,10 +202,12 @@ impl Stage {
             Self::Annotations(_) => Kind::Annotations,
             Self::Ingest(_) => Kind::Ingest,
             Self::PretrainClip(_) | Self::PretrainGpt2(_) => Kind::Pretrain,
-            Self::Tokenize(_) => Kind::Tokenize,
+            Self::Tokenize(_) | Self::BuildVocabulary(_) => Kind::Tokenize,
             Self::Embed(_) => Kind::Embed,
-            Self::Train(_) | Self::ExternalMapper(_) => Kind::Train,
+            Self::Features(_) => Kind::Features,
+            Self::Train(_) | Self::TrainAttention(_) | Self::ExternalMapper(_) => Kind::Train,
             Self::Caption(_)
+            | Self::CaptionByAttention(_)
             | Self::Constant(_)
             | Self::ByClass(_)
             | Self::Nearest(_)
@@ -203,6 +224,9 @@ impl Stage {
         match self {
             Self::PretrainClip(_) => "pretrain_clip",
             Self::PretrainGpt2(_) => "pretrain_gpt2",
+            Self::BuildVocabulary(_) => "vocabulary",
+            Self::TrainAttention(_) => "train_attention",
+            Self::CaptionByAttention(_) => "caption_by_attention",
             Self::Constant(_) => "constant",
             Self::ByClass(_) => "class",
             Self::Nearest(_) => "knn",
@@ -224,6 +248,10 @@ impl Stage {
             Self::PretrainGpt2(_) => pretrain::GPT2_VERSION,
             Self::Tokenize(_) => tokenize::VERSION,
             Self::Embed(_) => embed::VERSION,
+            Self::Features(_) => features::VERSION,
+            Self::BuildVocabulary(_) => attention::VOCABULARY_VERSION,
+            Self::TrainAttention(_) => attention::TRAIN_VERSION,
+            Self::CaptionByAttention(_) => attention::CAPTION_VERSION,
             Self::Train(_) => train::VERSION,
             Self::Caption(_) => caption::VERSION,
             Self::Constant(_) | Self::ByClass(_) | Self::Nearest(_) | Self::Human(_) => floor::VERSION,
@@ -254,6 +282,7 @@ impl Stage {
             Kind::Pretrain | Kind::Train => "history",
             Kind::Tokenize => "tokens",
             Kind::Embed => "embeddings",
+            Kind::Features => "features",
             Kind::Caption => "captions",
             Kind::Resource => "table",
             Kind::Spice => "spice",
@@ -264,7 +293,7 @@ impl Stage {
     /// The input whose rows are computed one by one, so that rows of an earlier run can be used again.
     pub fn row_input(&self) -> Option<&'static str> {
         match self {
-            Self::Embed(_) => Some("images"),
+            Self::Embed(_) | Self::Features(_) => Some("images"),
             _ => None,
         }
     }
@@ -345,6 +374,12 @@ impl Outcome {
     /// Adds a table.
     pub fn table(&mut self, name: &str, table: RecordBatch) {
         self.outputs.push(Made { name: name.to_owned(), content: Content::Table(table) });
+    }
+
+    /// Puts a table in the place of one that was added.
+    fn replace(&mut self, name: &str, table: RecordBatch) {
+        self.outputs.retain(|made| made.name != name);
+        self.table(name, table);
     }
 
     /// Adds a file.

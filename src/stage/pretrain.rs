@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, RecordBatch, UInt32Array};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::per_image::open as open_picture;
 use super::{Context, Inputs, Outcome};
 use crate::language::{Language, Split};
 use crate::model::scratch::{self, EpochLoss, Pretrained, ScratchClipConfig, ScratchGpt2Config};
@@ -49,12 +50,7 @@ impl PretrainClip {
         let open = |split| -> Result<(Vec<Picture>, Vec<Vec<String>>)> {
             let (rows, captions) = split_of(&images, &sentences, split)?;
             let pictures = rows.par_iter().map(|&row| {
-                let path = folder.join(names.value(row));
-                let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-                let picture = picture::decode(&bytes).with_context(|| format!("cannot decode {}", path.display()))?;
-                if picture.digest().to_hex() != digests.value(row) {
-                    bail!("{} has changed since it was ingested; run the build again", path.display());
-                }
+                let picture = open_picture(&folder.join(names.value(row)), digests.value(row))?;
                 // The size at which they are learned from; many whole pictures would not fit into memory.
                 Ok(picture::square(&picture, self.clip.image_size as u32, CropRule::Floor))
             });

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, RecordBatch, UInt32Array};
 use serde::{Deserialize, Serialize};
 
+use super::per_image::rows_by_id;
 use super::{Context, Inputs, Outcome};
 use crate::language::{Language, Split};
 use crate::model::adamw::Warmup;
@@ -231,7 +232,7 @@ impl Train {
 }
 
 /// Fails if the image encoder was trained on an image that this dataset tests or validates on.
-fn no_leak(images: &RecordBatch, encoder_images: &RecordBatch) -> Result<()> {
+pub(super) fn no_leak(images: &RecordBatch, encoder_images: &RecordBatch) -> Result<()> {
     let digests = |images: &RecordBatch, train: bool| -> Result<BTreeSet<String>> {
         let rows = table::strings(images, "split")?.iter().zip(table::strings(images, "digest")?);
         let rows = rows.filter(|(split, _)| (*split == Some(Split::Train.name())) == train);
@@ -250,33 +251,13 @@ fn no_leak(images: &RecordBatch, encoder_images: &RecordBatch) -> Result<()> {
     Ok(())
 }
 
-/// The row of each image's vector in `embeddings`, by image id.
-pub(super) fn vector_rows(images: &RecordBatch, embeddings: &RecordBatch) -> Result<BTreeMap<u32, u32>> {
-    let digests = table::strings(embeddings, "digest")?.iter().enumerate();
-    let row_of: BTreeMap<&str, u32> = digests.map(|(row, digest)| (digest.unwrap_or_default(), row as u32)).collect();
-    let names = table::strings(images, "filename")?;
-    let ids = table::u32s(images, "image_id")?.values();
-    let mut rows = BTreeMap::new();
-    for (at, digest) in table::strings(images, "digest")?.iter().enumerate() {
-        let row = row_of.get(digest.unwrap_or_default()).ok_or_else(|| {
-            anyhow!(
-                "image {} ({}) has no embedding: the dataset named by `images_of` does not hold this picture",
-                ids[at],
-                names.value(at)
-            )
-        })?;
-        rows.insert(ids[at], *row);
-    }
-    Ok(rows)
-}
-
 fn training_data(
     images: &RecordBatch,
     embeddings: &RecordBatch,
     tokens: &RecordBatch,
     bos: Option<u32>,
 ) -> Result<TrainData> {
-    let rows = vector_rows(images, embeddings)?;
+    let rows = rows_by_id(images, embeddings, "embedding")?;
     let splits: BTreeMap<u32, &str> = table::u32s(images, "image_id")?
         .values()
         .iter()

@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, FixedSizeListArray, Float32Array, Float64Array, ListArray, RecordBatch, StringArray,
-    UInt32Array, UInt64Array,
+    Array, ArrayRef, ArrowPrimitiveType, BooleanArray, FixedSizeListArray, Float16Array, Float32Array, Float64Array,
+    ListArray, PrimitiveArray, RecordBatch, StringArray, UInt32Array, UInt64Array,
 };
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Float32Type, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
@@ -117,10 +117,23 @@ pub fn f64_lists<'a>(table: &'a RecordBatch, name: &str) -> Result<(&'a [f64], &
 
 /// The column `name`, a fixed-size list of floats per row, as (row-major values, row size).
 pub fn vectors<'a>(table: &'a RecordBatch, name: &str) -> Result<(&'a [f32], usize)> {
+    vectors_of::<Float32Type>(table, name)
+}
+
+/// The column `name`, a fixed-size list of numbers of type `T` per row, as (row-major values, row size).
+pub fn vectors_of<'a, T: ArrowPrimitiveType>(table: &'a RecordBatch, name: &str) -> Result<(&'a [T::Native], usize)> {
     let lists: &FixedSizeListArray = column(table, name)?;
+    let values = lists.values().as_any().downcast_ref::<PrimitiveArray<T>>();
+    let values = values.ok_or_else(|| anyhow!("column `{name}` is not a list of {}", T::DATA_TYPE))?;
+    Ok((values.values(), lists.value_length() as usize))
+}
+
+/// The column `name`, a list of floats per row, as (values of all rows, where each row ends).
+pub fn f32_lists<'a>(table: &'a RecordBatch, name: &str) -> Result<(&'a [f32], &'a [i32])> {
+    let lists: &ListArray = column(table, name)?;
     let values = lists.values().as_any().downcast_ref::<Float32Array>();
     let values = values.ok_or_else(|| anyhow!("column `{name}` is not a list of floats"))?;
-    Ok((values.values(), lists.value_length() as usize))
+    Ok((values.values(), lists.value_offsets()))
 }
 
 /// An Arrow array of integer lists.
@@ -130,6 +143,13 @@ pub fn u32_list_array(rows: &[Vec<u32>]) -> ArrayRef {
     Arc::new(ListArray::new(field, offsets, Arc::new(UInt32Array::from(rows.concat())), None))
 }
 
+/// An Arrow array of lists of floats.
+pub fn f32_list_array(rows: &[Vec<f32>]) -> ArrayRef {
+    let field = Arc::new(Field::new("item", DataType::Float32, false));
+    let offsets = arrow::buffer::OffsetBuffer::from_lengths(rows.iter().map(Vec::len));
+    Arc::new(ListArray::new(field, offsets, Arc::new(Float32Array::from(rows.concat())), None))
+}
+
 /// An Arrow array of lists of doubles; `lengths` says how many of `values` each row has.
 pub fn f64_list_array(values: Vec<f64>, lengths: Vec<usize>) -> ArrayRef {
     let field = Arc::new(Field::new("item", DataType::Float64, false));
@@ -137,11 +157,11 @@ pub fn f64_list_array(values: Vec<f64>, lengths: Vec<usize>) -> ArrayRef {
     Arc::new(ListArray::new(field, offsets, Arc::new(Float64Array::from(values)), None))
 }
 
-/// An Arrow array of fixed-size float vectors; `values` is row-major with `dim` values a row.
-pub fn vector_array(values: Vec<f32>, dim: usize) -> Result<ArrayRef> {
-    let field = Arc::new(Field::new("item", DataType::Float32, false));
-    let array = FixedSizeListArray::try_new(field, i32::try_from(dim)?, Arc::new(Float32Array::from(values)), None)?;
-    Ok(Arc::new(array))
+/// An Arrow array of fixed-size vectors of numbers of type `T`; `values` is row-major with `dim` values a row.
+pub fn vector_array<T: ArrowPrimitiveType>(values: Vec<T::Native>, dim: usize) -> Result<ArrayRef> {
+    let field = Arc::new(Field::new("item", T::DATA_TYPE, false));
+    let values = PrimitiveArray::<T>::new(values.into(), None);
+    Ok(Arc::new(FixedSizeListArray::try_new(field, i32::try_from(dim)?, Arc::new(values), None)?))
 }
 
 /// One digest per column, over its type and content; name, compression and chunking do not count.
@@ -176,6 +196,10 @@ fn hash_array(hasher: &mut blake3::Hasher, array: &ArrayRef) -> Result<()> {
         values.iter().for_each(|v| _ = hasher.update(&v.unwrap_or_default().to_bits().to_le_bytes()));
     } else if let Some(values) = any.downcast_ref::<Float32Array>() {
         values.iter().for_each(|v| _ = hasher.update(&v.unwrap_or_default().to_bits().to_le_bytes()));
+    } else if let Some(values) = any.downcast_ref::<Float16Array>() {
+        for piece in values.values().chunks(4096) {
+            hasher.update(&piece.iter().flat_map(|v| v.to_bits().to_le_bytes()).collect::<Vec<u8>>());
+        }
     } else if let Some(values) = any.downcast_ref::<BooleanArray>() {
         values.iter().for_each(|v| _ = hasher.update(&[u8::from(v.unwrap_or_default())]));
     } else if let Some(lists) = any.downcast_ref::<ListArray>() {
@@ -223,7 +247,7 @@ mod tests {
 
     #[test]
     fn vectors_keep_their_shape() {
-        let array = vector_array(vec![1.0, 2.0, 3.0, 4.0], 2).unwrap();
+        let array = vector_array::<Float32Type>(vec![1.0, 2.0, 3.0, 4.0], 2).unwrap();
         let names: ArrayRef = Arc::new(StringArray::from(vec!["a", "b"]));
         let table = make(embeddings(2), vec![names, array]).unwrap();
         let back = read(write(&table, &[]).unwrap()).unwrap();

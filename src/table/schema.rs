@@ -104,6 +104,39 @@ pub fn embeddings(dim: usize) -> SchemaRef {
     ])
 }
 
+/// `features`: one row per distinct image. `map` holds `height * width * channels` numbers (16-bit or 32-bit floats): cells row by
+/// row, the channels of a cell together.
+pub fn features(numbers: usize, float: DataType) -> SchemaRef {
+    let item = Arc::new(Field::new("item", float, false));
+    schema(&[
+        ("digest", DataType::Utf8, false),
+        ("height", DataType::UInt32, false),
+        ("width", DataType::UInt32, false),
+        ("channels", DataType::UInt32, false),
+        ("map", DataType::FixedSizeList(item, i32::try_from(numbers).unwrap_or(i32::MAX)), false),
+    ])
+}
+
+/// `tokenize` of the attention baseline: one row per word, by id; `count` is its number in the train captions, null for the special words.
+pub fn vocabulary() -> SchemaRef {
+    schema(&[("id", DataType::UInt32, false), ("word", DataType::Utf8, false), ("count", DataType::UInt32, true)])
+}
+
+/// `train` of the attention baseline: one row per epoch; losses are nats per word, `val_bleu_4` and `val_cider_d` are of free-running
+/// captions of the validation images; `best` marks the epoch whose weights are kept.
+pub fn attention_history() -> SchemaRef {
+    schema(&[
+        ("epoch", DataType::UInt32, false),
+        ("step", DataType::UInt32, false),
+        ("lr", DataType::Float64, false),
+        ("train_loss", DataType::Float64, false),
+        ("val_loss", DataType::Float64, true),
+        ("val_bleu_4", DataType::Float64, true),
+        ("val_cider_d", DataType::Float64, true),
+        ("best", DataType::Boolean, false),
+    ])
+}
+
 /// `train` and `pretrain`: one row per epoch; `best` marks the one whose weights are kept.
 pub fn history() -> SchemaRef {
     schema(&[
@@ -137,6 +170,14 @@ pub fn captions() -> SchemaRef {
         ("tokens", list_of(DataType::UInt32), false),
         ("log_prob", DataType::Float64, true),
     ])
+}
+
+/// `caption` of the attention baseline where its weights are kept: `captions`, and per image `attention`, the weights of all cells (row by
+/// row) at each token; those of a token add up to 1.
+pub fn captions_with_attention() -> SchemaRef {
+    let mut fields = captions().fields().to_vec();
+    fields.push(Arc::new(Field::new("attention", list_of(DataType::Float32), false)));
+    Arc::new(Schema::new(fields))
 }
 
 /// `caption/nbest`: all captions of every image where several are asked for; rank 1 is the one of `captions`.

@@ -58,6 +58,17 @@ impl Config {
                 return wrong(&key, format!("mapper `{name}`: {message}"), None);
             }
         }
+        for (name, attention) in &self.attention {
+            let key = format!("attention.{name}");
+            if !is_name(name) || is_floor(name) {
+                let floors = Floor::ALL.map(Floor::name).join("`, `");
+                let rule = format!("may hold only a-z, 0-9, `-` and `_`, and not be `{floors}`");
+                return wrong(&key, format!("attention name `{name}` {rule}"), None);
+            }
+            if let Err(error) = attention.check() {
+                return wrong(&key, format!("attention `{name}`: {error:#}"), None);
+            }
+        }
         for (name, captions) in &self.captions {
             let key = format!("captions.{name}");
             if !is_name(name) || is_floor(name) {
@@ -142,7 +153,7 @@ impl Config {
         self.datasets.keys().filter_map(split).max_by_key(|(dataset, _)| dataset.len())
     }
 
-    /// The names of what captions a dataset (floors, captions made elsewhere, and mappers with all their runs), each with
+    /// The names of what captions a dataset (floors, captions made elsewhere, mappers and attention models with all their runs), each with
     /// the key that defines it.
     pub fn models(&self, dataset: &str) -> Vec<(String, String)> {
         let mut models: Vec<(String, String)> =
@@ -152,14 +163,16 @@ impl Config {
         let own = |name: &&String| self.dataset_of(name).is_some_and(|(owner, _)| owner == dataset);
         let checkpoints = self.checkpoints.keys().filter(own);
         models.extend(checkpoints.map(|name| (name[dataset.len() + 1..].to_owned(), format!("checkpoints.{name}"))));
-        for mapper in self.mappers.keys() {
-            for model in [mapper.clone(), format!("{mapper}_gpt")] {
-                if self.train.seeds.len() > 1 {
-                    let runs = self.train.seeds.iter().map(|seed| format!("{model}_seed{seed}"));
-                    models.extend(runs.map(|run| (run, format!("mappers.{mapper}"))));
-                }
-                models.push((model, format!("mappers.{mapper}")));
+        let mappers = self.mappers.keys();
+        let mappers = mappers
+            .flat_map(|name| [name.clone(), format!("{name}_gpt")].map(|model| (model, format!("mappers.{name}"))));
+        let attention = self.attention.keys().map(|name| (name.clone(), format!("attention.{name}")));
+        for (model, key) in mappers.chain(attention) {
+            if self.train.seeds.len() > 1 {
+                let runs = self.train.seeds.iter().map(|seed| format!("{model}_seed{seed}"));
+                models.extend(runs.map(|run| (run, key.clone())));
             }
+            models.push((model, key));
         }
         models
     }

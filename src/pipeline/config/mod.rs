@@ -12,6 +12,7 @@ use crate::language::Language;
 use crate::model::checkpoint::Profile;
 use crate::model::scratch::{ScratchClipConfig, ScratchGpt2Config};
 use crate::model::search::DecodeConfig;
+use crate::stage::attention::AttentionSettings;
 use crate::stage::embed::Embed;
 use crate::stage::score::Scoring;
 use crate::stage::train::{MapperSettings, Training};
@@ -32,6 +33,9 @@ pub struct Config {
     pub models: ModelsConfig,
     /// The mappers by name, such as `amht`.
     pub mappers: BTreeMap<String, MapperSettings>,
+    /// The attention encoder-decoders by name, such as `r50`.
+    #[serde(default)]
+    pub attention: BTreeMap<String, AttentionSettings>,
     /// How images become vectors.
     #[serde(default)]
     pub embed: Embed,

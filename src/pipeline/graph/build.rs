@@ -39,10 +39,10 @@ pub(super) fn graph(config: &Config, root: &Path) -> Graph {
     builder.graph
 }
 
-struct Builder<'a> {
-    config: &'a Config,
-    root: &'a Path,
-    graph: Graph,
+pub(super) struct Builder<'a> {
+    pub(super) config: &'a Config,
+    pub(super) root: &'a Path,
+    pub(super) graph: Graph,
     /// The node of METEOR's tables, where they were found.
     meteor: Option<NodeId>,
 }
@@ -51,15 +51,15 @@ struct Builder<'a> {
 type ReadGpt2 = Box<dyn Fn(models::Role) -> From>;
 
 /// What all instances of a dataset share.
-struct Dataset<'a> {
-    name: &'a str,
-    language: Language,
-    annotations: NodeId,
-    ingest: NodeId,
+pub(super) struct Dataset<'a> {
+    pub(super) name: &'a str,
+    pub(super) language: Language,
+    pub(super) annotations: NodeId,
+    pub(super) ingest: NodeId,
     embed: NodeId,
 }
 
-fn output(
+pub(super) fn output(
     name: impl Into<Cow<'static, str>>,
     node: NodeId,
     output: &'static str,
@@ -72,7 +72,7 @@ fn file(name: &'static str, path: PathBuf) -> Input {
     Input { name: name.into(), from: From::File(path) }
 }
 
-fn located(images: &Path) -> Input {
+pub(super) fn located(images: &Path) -> Input {
     Input { name: "files".into(), from: From::Located(images.to_owned()) }
 }
 
@@ -121,23 +121,41 @@ impl Builder<'_> {
                 self.captioner(&dataset, mapper, finetune, tokenize, &gpt2);
             }
         }
+        for (model, settings) in &self.config.attention {
+            self.attention(&dataset, model, settings, &images);
+        }
     }
 
     /// How to read the image encoder of a dataset that owns its images.
-    fn clip(&mut self, name: &str, [annotations, ingest]: [NodeId; 2], images: &Path, language: Language) -> From {
+    fn clip(&mut self, name: &str, read: [NodeId; 2], images: &Path, language: Language) -> From {
         if self.config.models.clip == models::SCRATCH {
-            let node = self.graph.add(
-                &format!("{name}_clip"),
-                Stage::PretrainClip(PretrainClip { language, clip: self.config.scratch.clip.clone() }),
-                vec![
-                    output("images", ingest, "images", &["image_id", "split", "digest"]),
-                    output("sentences", annotations, "sentences", &["image_id", "raw"]),
-                    located(images),
-                ],
-            );
+            let node = self.scratch_clip(name, read, images, language);
             return From::Scratch { node, role: models::Role::ImageEncoder };
         }
         self.image_encoder(&self.config.models.clip)
+    }
+
+    /// The node that trains a small image encoder on a dataset that owns its images.
+    pub(super) fn scratch_clip(
+        &mut self,
+        name: &str,
+        [annotations, ingest]: [NodeId; 2],
+        images: &Path,
+        language: Language,
+    ) -> NodeId {
+        let name = format!("{name}_clip");
+        if let Some(node) = self.graph.find(&format!("pretrain/{name}")) {
+            return node;
+        }
+        self.graph.add(
+            &name,
+            Stage::PretrainClip(PretrainClip { language, clip: self.config.scratch.clip.clone() }),
+            vec![
+                output("images", ingest, "images", &["image_id", "split", "digest"]),
+                output("sentences", annotations, "sentences", &["image_id", "raw"]),
+                located(images),
+            ],
+        )
     }
 
     fn image_encoder(&self, source: &str) -> From {
@@ -240,7 +258,7 @@ impl Builder<'_> {
         }
     }
 
-    /// A mapper on a dataset; with several seeds one run each, and their summary under the plain name.
+    /// A mapper on a dataset.
     fn captioner(
         &mut self,
         dataset: &Dataset<'_>,
@@ -250,19 +268,32 @@ impl Builder<'_> {
         gpt2: &dyn Fn(models::Role) -> From,
     ) {
         let model = if finetune { format!("{mapper}_gpt") } else { mapper.to_owned() };
-        let run = |builder: &mut Self, model: &str, seed: u64| {
-            let name = format!("{}_{model}", dataset.name);
+        self.runs(dataset, &model, &|builder, name, seed| {
             let dropout = if finetune { builder.config.train.dropout } else { 0.0 };
             let training = Training { seed, seeds: Vec::new(), dropout, ..builder.config.train.clone() };
-            let train = builder.train(&name, dataset, (mapper, finetune, training), tokenize, gpt2);
+            let train = builder.train(name, dataset, (mapper, finetune, training), tokenize, gpt2);
             // A language model that was trained along comes with the mapper's weights.
             let role = if finetune { models::Role::Tokenizer } else { models::Role::LanguageModel };
-            let caption = builder.caption(&name, dataset, (dataset.embed, train), gpt2(role), &[]);
+            builder.caption(name, dataset, (dataset.embed, train), gpt2(role), &[])
+        });
+    }
+
+    /// A model that is trained, with its score; with several seeds one run each, and their summary under the plain name.
+    ///
+    /// - `caption`: makes the node of the captions of one run, by its name and seed.
+    pub(super) fn runs(
+        &mut self,
+        dataset: &Dataset<'_>,
+        model: &str,
+        caption: &dyn Fn(&mut Self, &str, u64) -> NodeId,
+    ) {
+        let run = |builder: &mut Self, model: &str, seed: u64| {
+            let caption = caption(builder, &format!("{}_{model}", dataset.name), seed);
             builder.score(dataset, model, caption, false)
         };
         let seeds = self.config.train.seeds.clone();
         if let [] | [_] = seeds[..] {
-            run(self, &model, seeds.first().copied().unwrap_or(self.config.train.seed));
+            run(self, model, seeds.first().copied().unwrap_or(self.config.train.seed));
             return;
         }
         let mut inputs = Vec::new();
@@ -274,7 +305,7 @@ impl Builder<'_> {
         }
         let stage = Stage::Summary(Summary {
             dataset: dataset.name.to_owned(),
-            model: model.clone(),
+            model: model.to_owned(),
             split: self.config.caption.split,
             language: dataset.language,
             seeds,
@@ -297,14 +328,16 @@ impl Builder<'_> {
             output("tokens", tokenize, "tokens", &["image_id", "ids"]),
             Input { name: "gpt2".into(), from: gpt2(models::Role::LanguageModel) },
         ];
-        // A scratch encoder has learnt from the train split of the dataset that owns the images.
-        let base = self.config.datasets.get(dataset.name).and_then(|dataset| dataset.images_of.as_ref());
-        let base = base.filter(|_| self.config.models.clip == models::SCRATCH);
-        if let Some(base) = base.and_then(|base| self.graph.find(&format!("ingest/{base}"))) {
-            reads.push(output("encoder_images", base, "images", &["split", "digest"]));
-        }
+        reads.extend(self.encoder_images(dataset.name, &self.config.models.clip));
         let mapper = self.config.mappers[mapper].clone();
         self.graph.add(name, Stage::Train(Train { language: dataset.language, finetune, mapper, train }), reads)
+    }
+
+    /// A scratch encoder has learnt from the train split of the dataset that owns the images, if that is another one.
+    pub(super) fn encoder_images(&self, dataset: &str, encoder: &str) -> Option<Input> {
+        let base = self.config.datasets.get(dataset).and_then(|dataset| dataset.images_of.as_ref());
+        let base = base.filter(|_| encoder == models::SCRATCH)?;
+        Some(output("encoder_images", self.graph.find(&format!("ingest/{base}"))?, "images", &["split", "digest"]))
     }
 
     fn caption(

@@ -9,6 +9,7 @@
 //!
 //! Scores read `annotations`, never images: captions made elsewhere can be scored where there are no images.
 
+mod attention;
 mod build;
 
 use std::borrow::Cow;

@@ -1,0 +1,111 @@
+//! The attention baseline: a network's feature maps, a vocabulary of words, and a decoder that looks at the cells of a map.
+
+mod caption;
+mod maps;
+mod train;
+mod vocabulary;
+
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::features::Store;
+use crate::model::attend::AttendTraining;
+use crate::model::search::{DecodeConfig, Method};
+
+pub use caption::{CAPTION_VERSION, CaptionByAttention};
+pub use train::{TRAIN_VERSION, TrainAttention};
+pub use vocabulary::{BuildVocabulary, VOCABULARY_VERSION};
+
+/// `[attention.NAME]`: an attention encoder-decoder, captioned and scored as `score/<dataset>_NAME`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttentionSettings {
+    /// The network that makes feature maps: a `ResNet` as a folder or hub id, or `scratch`, the small image encoder that is trained from
+    /// the data at hand.
+    pub encoder: String,
+    /// How feature maps are stored.
+    #[serde(default)]
+    pub store: Store,
+    /// Cells along a side of the grid to which maps are averaged; absent, the decoder looks at a map as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grid: Option<usize>,
+    /// Which words there are.
+    #[serde(default)]
+    pub vocabulary: VocabularySettings,
+    /// The decoder's widths.
+    #[serde(default)]
+    pub decoder: Widths,
+    /// How the decoder is trained.
+    #[serde(default)]
+    pub train: AttendTraining,
+    /// How captions are searched for.
+    #[serde(default = "beam_of_five")]
+    pub decoding: DecodeConfig,
+    /// Whether the weights of the cells are kept as a column of the captions.
+    #[serde(default)]
+    pub keep_attention: bool,
+}
+
+/// Which words a decoder knows, and which captions it learns from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct VocabularySettings {
+    /// A word must occur more often than this in the train captions.
+    pub min_word_freq: u32,
+    /// Captions of more words are not learnt from, and none longer are written.
+    pub max_words: usize,
+}
+
+impl Default for VocabularySettings {
+    fn default() -> Self {
+        Self { min_word_freq: 5, max_words: 50 }
+    }
+}
+
+/// The widths of a decoder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Widths {
+    /// In which cells and state are compared.
+    pub attention_dim: usize,
+    /// Of a word's embedding.
+    pub embed_dim: usize,
+    /// Of the LSTM's state.
+    pub decoder_dim: usize,
+}
+
+impl Default for Widths {
+    fn default() -> Self {
+        Self { attention_dim: 512, embed_dim: 512, decoder_dim: 512 }
+    }
+}
+
+fn beam_of_five() -> DecodeConfig {
+    DecodeConfig { method: Method::BeamSetAside, width: 5, ..DecodeConfig::default() }
+}
+
+/// The largest side of a grid: of more cells than a picture has pixels nothing is learnt.
+const LARGEST_GRID: usize = 256;
+/// The largest width of a decoder.
+const WIDEST: usize = 1 << 16;
+
+impl AttentionSettings {
+    /// What types cannot say.
+    pub fn check(&self) -> Result<()> {
+        let grid = self.grid.unwrap_or(1);
+        ensure!((1..=LARGEST_GRID).contains(&grid), "`grid` must be 1 to {LARGEST_GRID}, not {grid}");
+        let Widths { attention_dim, embed_dim, decoder_dim } = self.decoder;
+        for (name, width) in [("attention_dim", attention_dim), ("embed_dim", embed_dim), ("decoder_dim", decoder_dim)]
+        {
+            ensure!((1..=WIDEST).contains(&width), "`decoder.{name}` must be 1 to {WIDEST}, not {width}");
+        }
+        ensure!(self.vocabulary.max_words > 0, "`vocabulary.max_words` must be at least 1");
+        self.train.check()?;
+        self.decoding.check(self.max_tokens())
+    }
+
+    /// The longest caption in tokens, its end among them.
+    pub fn max_tokens(&self) -> usize {
+        self.vocabulary.max_words + 1
+    }
+}

@@ -1,0 +1,155 @@
+//! `train/<dataset>_<attention model>`: feature maps and words -> a decoder.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, RecordBatch, UInt32Array};
+use polars::prelude::DataFrame;
+use serde::{Deserialize, Serialize};
+
+use super::super::per_image::rows_by_id;
+use super::super::train::no_leak;
+use super::super::{Context, Inputs, Outcome, score};
+use super::{Widths, maps, vocabulary};
+use crate::language::{Language, Split};
+use crate::metric::{self, Metric};
+use crate::model::attend::{
+    self, AttendConfig, AttendData, AttendTraining, Captioner, Decoder, Epoch, Features, ImageRow, ValScores, Validate,
+};
+use crate::model::search::{DecodeConfig, Method};
+use crate::progress::{Progress, Unseen};
+use crate::table;
+
+/// History: 1, the first.
+pub const TRAIN_VERSION: u32 = 1;
+
+/// How many validation images are captioned together. The scores do not depend on it.
+const TOGETHER: usize = 64;
+
+/// Reads `images`, `features`, `tokens`, `vocabulary` and, for the validation's references, `sentences`; where a scratch encoder
+/// learnt from another dataset also that one's `encoder_images`. Writes `history` and `weights`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainAttention {
+    /// The language of the captions.
+    pub language: Language,
+    /// Cells along a side of the grid to which maps are averaged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grid: Option<usize>,
+    /// The decoder's widths.
+    pub decoder: Widths,
+    /// The training.
+    pub train: AttendTraining,
+    /// The longest caption that is written for validation, in tokens.
+    pub max_tokens: usize,
+    /// Seed of first weights, order and dropout.
+    pub seed: u64,
+}
+
+impl TrainAttention {
+    /// Runs the stage.
+    pub fn run(&self, inputs: &Inputs, context: &mut Context<'_>) -> Result<Outcome> {
+        let images = inputs.table("images")?;
+        if inputs.has("encoder_images") {
+            no_leak(&images, &inputs.table("encoder_images")?)?;
+        }
+        let features = inputs.table("features")?;
+        let rows = rows_by_id(&images, &features, "feature map")?;
+        let maps = maps::stored(features, self.grid)?;
+        let vocabulary = vocabulary::read(&inputs.table("vocabulary")?)?;
+        let Widths { attention_dim, embed_dim, decoder_dim } = self.decoder;
+        let (encoder_dim, vocab_size) = (maps.channels, vocabulary.words().len());
+        let decoder = AttendConfig { encoder_dim, attention_dim, embed_dim, decoder_dim, vocab_size };
+        let splits = Splits::new(&images, &rows)?;
+        let data = splits.data(&inputs.table("tokens")?)?;
+        let references = score::references(&inputs.table("sentences")?, &splits.val.keys().copied().collect())?;
+        let progress = context.progress;
+        let validate = |decoder: &Decoder| {
+            let captioner = Captioner::new(decoder, &vocabulary, self.language)?;
+            self.validate(&captioner, &maps, &splits.val, &references, &Unseen(progress))
+        };
+        let validate: Option<&Validate<'_>> = if splits.val.is_empty() { None } else { Some(&validate) };
+        let settings = (&self.train, &decoder, self.seed);
+        let trained = attend::train(settings, &maps, &data, validate, context.checkpoint, progress)?;
+        let mut outcome = Outcome::default();
+        if let Some(best) = trained.history.iter().rfind(|row| row.best) {
+            outcome.log.push(format!("best epoch {} of {}", best.epoch, trained.history.len()));
+        }
+        if splits.val.is_empty() {
+            outcome.warnings.push("there are no validation images: the last epoch is kept".to_owned());
+        }
+        outcome.table("history", history(&trained.history)?);
+        outcome.bytes("weights", trained.weights, "safetensors");
+        Ok(outcome)
+    }
+
+    /// The scores of free-running greedy captions of the validation images.
+    fn validate(
+        &self,
+        captioner: &Captioner,
+        maps: &dyn Features,
+        images: &BTreeMap<u32, u32>,
+        references: &DataFrame,
+        progress: &dyn Progress,
+    ) -> Result<ValScores> {
+        let greedy = DecodeConfig { method: Method::Greedy, ..DecodeConfig::default() };
+        let images: Vec<ImageRow> = images.iter().map(|(&id, &row)| ImageRow { id, row }).collect();
+        let made = captioner.caption(maps, &images, &greedy, self.max_tokens, TOGETHER, progress)?;
+        let texts = made.iter().map(|captions| captions[0].text.as_str()).collect();
+        let captions = metric::captions(images.iter().map(|image| image.id).collect(), texts)?;
+        let (variant, words) = metric::main_measure(self.language);
+        let scores = metric::score_by(references, &captions, (variant, words, &[Metric::Bleu, Metric::CiderD]))?;
+        let of = |name: &str| scores.corpus(name, variant).with_context(|| format!("{name} was not computed"));
+        Ok(ValScores { bleu_4: of("BLEU-4")?, cider_d: of("CIDEr-D")? })
+    }
+}
+
+/// The rows of the feature maps of train and validation images, by image id.
+struct Splits {
+    train: BTreeMap<u32, u32>,
+    val: BTreeMap<u32, u32>,
+}
+
+impl Splits {
+    fn new(images: &RecordBatch, rows: &BTreeMap<u32, u32>) -> Result<Self> {
+        let ids = table::u32s(images, "image_id")?.values();
+        let splits = table::strings(images, "split")?;
+        let of = |split: Split| {
+            let ids = ids.iter().zip(splits).filter(|(_, of)| *of == Some(split.name())).map(|(id, _)| id);
+            ids.filter_map(|id| Some((*id, *rows.get(id)?))).collect()
+        };
+        Ok(Self { train: of(Split::Train), val: of(Split::Val) })
+    }
+
+    fn data(&self, tokens: &RecordBatch) -> Result<AttendData> {
+        let mut data = AttendData::default();
+        for (owner, ids) in table::u32s(tokens, "image_id")?.values().iter().zip(table::u32_lists(tokens, "ids")?) {
+            if let Some(row) = self.train.get(owner) {
+                data.train.push((*row, ids));
+            } else if let Some(row) = self.val.get(owner) {
+                data.val.push((*row, ids));
+            }
+        }
+        Ok(data)
+    }
+}
+
+fn history(epochs: &[Epoch]) -> Result<RecordBatch> {
+    let ints = |f: fn(&Epoch) -> u32| -> ArrayRef { Arc::new(UInt32Array::from_iter_values(epochs.iter().map(f))) };
+    let reals = |f: fn(&Epoch) -> Option<f64>| -> ArrayRef { Arc::new(epochs.iter().map(f).collect::<Float64Array>()) };
+    // Every epoch that was the best so far is marked while training; the last of them is the one whose weights are kept.
+    let kept = epochs.iter().rposition(|row| row.best);
+    table::make(
+        table::attention_history(),
+        vec![
+            ints(|row| row.epoch),
+            ints(|row| row.step as u32),
+            reals(|row| Some(row.lr)),
+            reals(|row| Some(row.train_loss)),
+            reals(|row| row.val_loss),
+            reals(|row| Some(row.val?.bleu_4)),
+            reals(|row| Some(row.val?.cider_d)),
+            Arc::new((0..epochs.len()).map(|row| Some(Some(row) == kept)).collect::<BooleanArray>()),
+        ],
+    )
+}
