@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::sandbox::{Sandbox, TINY};
 
-const TARGETS: &[&str] = &["score/ucm_amht", "score/ucm_cn_mlp"];
+const TARGETS: &[&str] = &["score/ucm_amht", "score/ucm_cn_mlp", "score/ucm_cn_r50"];
 
 fn build_in_empty_cache(threads: &str) -> Vec<(String, Vec<(String, String)>)> {
     let sandbox = Sandbox::new(TINY);

@@ -45,6 +45,12 @@ clip_length = 3
 layers = 1
 heads = 2
 
+[attention.r50]
+encoder = "scratch"
+decoder = { attention_dim = 8, embed_dim = 8, decoder_dim = 16 }
+train = { epochs = 2, lr = 1e-2 }
+decoding = { method = "beam_set_aside", width = 2 }
+
 [scratch.clip]
 epochs = 2
 image_size = 24

@@ -7,6 +7,7 @@ pub mod compare;
 pub mod completions;
 pub mod dag;
 pub mod demo;
+pub mod draw;
 pub mod export;
 pub mod failure;
 pub mod fetch;
@@ -81,6 +82,7 @@ enum Command {
     Why(why::Why),
     Dag(dag::Dag),
     Show(show::Show),
+    Draw(draw::Draw),
     Log(log::Log),
     Clean(clean::Clean),
     Fetch(fetch::Fetch),
@@ -122,6 +124,7 @@ impl Cli {
             Command::Why(command) => command.run(&self.global, ui),
             Command::Dag(command) => command.run(&self.global, ui),
             Command::Show(command) => command.run(&self.global, ui),
+            Command::Draw(command) => command.run(&self.global, ui),
             Command::Log(command) => command.run(&self.global, ui),
             Command::Clean(command) => command.run(&self.global, ui),
             Command::Fetch(command) => command.run(&self.global, ui),

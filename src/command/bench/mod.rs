@@ -2,6 +2,7 @@
 
 mod models;
 mod scores;
+mod training;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,7 @@ pub struct Bench {
 enum What {
     Scores(scores::Scores),
     Models(models::Models),
+    Training(training::Training),
 }
 
 impl Bench {
@@ -30,6 +32,7 @@ impl Bench {
         match &self.what {
             What::Scores(command) => command.run(global, ui),
             What::Models(command) => command.run(global, ui),
+            What::Training(command) => command.run(global, ui),
         }
     }
 }

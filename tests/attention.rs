@@ -1,0 +1,222 @@
+//! The attention baseline: feature maps, vocabulary, decoder, captions, and the drawing of where it looked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use arrow::array::{Array as _, FixedSizeListArray, Float32Array, ListArray, RecordBatch};
+use rsic::metric::Words;
+use rsic::model::resnet::{self, ResNetShape};
+use rsic::table;
+
+use crate::sandbox::{Sandbox, TINY};
+
+fn read(sandbox: &Sandbox, name: &str) -> RecordBatch {
+    table::read(fs::read(sandbox.path(&format!("output/{name}.parquet"))).unwrap()).unwrap()
+}
+
+fn texts(table: &RecordBatch, column: &str) -> Vec<String> {
+    table::strings(table, column).unwrap().iter().map(|text| text.unwrap().to_owned()).collect()
+}
+
+/// The words of the captions of one split.
+fn words_of(sandbox: &Sandbox, dataset: &str, words: Words, split: &str) -> BTreeMap<String, u32> {
+    let (entries, sentences) =
+        (read(sandbox, &format!("annotations/{dataset}")), read(sandbox, &format!("annotations/sentences/{dataset}")));
+    let ids = table::u32s(&entries, "image_id").unwrap().values();
+    let of_split: BTreeSet<u32> =
+        ids.iter().zip(texts(&entries, "split")).filter(|(_, of)| of == split).map(|(id, _)| *id).collect();
+    let mut counts = BTreeMap::new();
+    let owners = table::u32s(&sentences, "image_id").unwrap().values();
+    for (_, raw) in owners.iter().zip(texts(&sentences, "raw")).filter(|(owner, _)| of_split.contains(owner)) {
+        words.list(&raw).into_iter().for_each(|word| *counts.entry(word).or_default() += 1);
+    }
+    counts
+}
+
+#[test]
+fn both_languages_are_captioned_and_scored_in_the_same_graph() {
+    let sandbox = Sandbox::new(TINY);
+    let ran = sandbox.rsic(&["build", "score/ucm_r50", "score/ucm_cn_r50"]).ok();
+    let built = ran.built();
+    for target in ["features/ucm_r50", "tokenize/ucm_r50", "train/ucm_r50", "caption/ucm_cn_r50", "score/ucm_cn_r50"] {
+        assert!(built.contains(target), "{target}: {built:?}");
+    }
+    // Chinese captions are of the same images.
+    assert!(!built.contains("features/ucm_cn_r50") && !built.contains("pretrain/ucm_gpt2"), "{built:?}");
+    assert_eq!(sandbox.rsic(&["build", "score/ucm_r50", "score/ucm_cn_r50"]).ok().built(), BTreeSet::new());
+
+    // One map per distinct image: two halvings of 24 pixels, 16 channels, as 16-bit floats.
+    let (features, images) = (read(&sandbox, "features/ucm_r50"), read(&sandbox, "ingest/ucm"));
+    let distinct: BTreeSet<String> = texts(&images, "digest").into_iter().collect();
+    assert_eq!(features.num_rows(), distinct.len());
+    for (column, value) in [("height", 6), ("width", 6), ("channels", 16)] {
+        assert!(table::u32s(&features, column).unwrap().values().iter().all(|x| *x == value), "{column}");
+    }
+    let map: &FixedSizeListArray = features.column_by_name("map").unwrap().as_any().downcast_ref().unwrap();
+    assert_eq!((map.value_length(), map.value_type().to_string()), (6 * 6 * 16, "Float16".to_owned()));
+
+    // Words come from the train captions alone.
+    for (dataset, words) in [("ucm", Words::Ptb), ("ucm_cn", Words::Jieba)] {
+        let vocabulary = read(&sandbox, &format!("tokenize/vocabulary/{dataset}_r50"));
+        let known = texts(&vocabulary, "word");
+        assert_eq!(known[..4], ["<pad>", "<unk>", "<start>", "<end>"].map(str::to_owned), "{dataset}");
+        let counted = words_of(&sandbox, dataset, words, "train");
+        let expected: BTreeSet<String> = counted.into_iter().filter(|(_, n)| *n > 5).map(|(word, _)| word).collect();
+        assert_eq!(known[4..].iter().cloned().collect::<BTreeSet<_>>(), expected, "{dataset}");
+        assert!(known.len() > 20, "{dataset}: {known:?}");
+    }
+
+    let history = read(&sandbox, "train/ucm_r50");
+    assert_eq!(history.num_rows(), 2);
+    for column in ["val_loss", "val_bleu_4", "val_cider_d"] {
+        assert_eq!(table::f64s(&history, column).unwrap().null_count(), 0, "{column}");
+    }
+    let captions = texts(&read(&sandbox, "caption/ucm_cn_r50"), "caption");
+    assert!(captions.iter().all(|caption| !caption.contains(' ') && !caption.contains('<')), "{captions:?}");
+    sandbox.rsic(&["build", "score/ucm_constant"]).ok();
+    let compared = sandbox.rsic(&["compare", "score/ucm_r50", "score/ucm_constant"]).ok();
+    assert!(compared.out.contains("CIDEr-D"), "{}", compared.out);
+}
+
+#[test]
+fn only_what_a_setting_decides_runs_again() {
+    let sandbox = Sandbox::new(TINY);
+    sandbox.rsic(&["build", "score/ucm_r50"]).ok();
+    let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
+    for (setting, runs) in [
+        ("attention.r50.keep_attention=true", set(&["caption/ucm_r50"])),
+        ("attention.r50.decoding.width=3", set(&["caption/ucm_r50"])),
+        ("attention.r50.train.alpha_c=0.5", set(&["train/ucm_r50", "caption/ucm_r50"])),
+        ("attention.r50.grid=3", set(&["train/ucm_r50", "caption/ucm_r50"])),
+        ("attention.r50.vocabulary.min_word_freq=9", set(&["tokenize/ucm_r50", "train/ucm_r50", "caption/ucm_r50"])),
+        ("attention.r50.store=f32", set(&["features/ucm_r50", "train/ucm_r50", "caption/ucm_r50"])),
+        ("train.seed=2", set(&["train/ucm_r50", "caption/ucm_r50"])),
+        ("train.lr=5e-4", set(&[])),
+    ] {
+        let mut built = sandbox.rsic(&["build", "score/ucm_r50", "-p", setting]).ok().built();
+        // Scores run again exactly if captions come out otherwise.
+        built.remove("score/ucm_r50");
+        assert_eq!(built, runs, "{setting}");
+    }
+}
+
+#[test]
+fn attention_is_kept_when_asked_and_drawn() {
+    let sandbox = Sandbox::new(TINY);
+    sandbox.rsic(&["build", "score/ucm_r50"]).ok();
+    let plain = read(&sandbox, "caption/ucm_r50");
+    assert!(plain.column_by_name("attention").is_none());
+    let images = read(&sandbox, "annotations/ucm");
+    let in_test = texts(&images, "split").iter().rposition(|split| split == "test").unwrap();
+    let image = texts(&images, "filename").swap_remove(in_test);
+    let draw = ["draw", "caption/ucm_r50", "--image", &image, "--to"];
+    let file = sandbox.path("looked.svg");
+    let to = file.to_str().unwrap();
+    sandbox.rsic(&[&draw[..], &[to]].concat()).fails(2, &["without keeping attention", "keep_attention = true"]);
+    sandbox.edit("pipeline.toml", |text| {
+        text.replace("encoder = \"scratch\"", "encoder = \"scratch\"\nkeep_attention = true")
+    });
+    sandbox.rsic(&[&draw[..], &[to]].concat()).fails(1, &["run `rsic build caption/ucm_r50`"]);
+    sandbox.rsic(&["build", "score/ucm_r50"]).ok();
+    let kept = read(&sandbox, "caption/ucm_r50");
+    assert_eq!(texts(&kept, "caption"), texts(&plain, "caption"));
+    let weights: &ListArray = kept.column_by_name("attention").unwrap().as_any().downcast_ref().unwrap();
+    for (row, tokens) in table::u32_lists(&kept, "tokens").unwrap().iter().enumerate() {
+        let weights = weights.value(row);
+        let weights: &Float32Array = weights.as_any().downcast_ref().unwrap();
+        assert_eq!(weights.len(), tokens.len() * 36);
+        for word in weights.values().chunks(36) {
+            assert!((word.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+        }
+    }
+    // The image by its name and by its number: one panel per token.
+    let drawn = sandbox.rsic(&[&draw[..], &[to]].concat()).ok();
+    assert!(drawn.err.contains("is drawn in"), "{}", drawn.err);
+    let svg = fs::read_to_string(&file).unwrap();
+    let number = table::u32s(&images, "image_id").unwrap().value(in_test);
+    let row = table::u32s(&kept, "image_id").unwrap().values().iter().position(|id| *id == number).unwrap();
+    let tokens = table::u32_lists(&kept, "tokens").unwrap().swap_remove(row);
+    assert_eq!(svg.matches("<use ").count(), tokens.len());
+    let number = number.to_string();
+    let by_number = ["draw", "caption/ucm_r50", "--image", &number, "--force", "--to", to];
+    sandbox.rsic(&by_number).ok();
+    assert_eq!(fs::read_to_string(&file).unwrap(), svg);
+    for (args, words) in [
+        (["draw", "caption/ucm_r50", "--image", "nothing.tif", "--to", "x.svg"], "no image `nothing.tif`"),
+        (["draw", "caption/ucm_r50", "--image", &image, "--to", "x.png"], "end it in `.svg`"),
+        (["draw", "caption/ucm_r50", "--image", &image, "--to", to], "--force"),
+        (["draw", "caption/ucm_knn", "--image", &image, "--to", "x.svg"], "has no attention"),
+    ] {
+        sandbox.rsic(&args).fails(2, &[words]);
+    }
+}
+
+#[test]
+fn a_resnet_in_a_folder_makes_maps_of_any_store_and_grid() {
+    let sandbox = Sandbox::new(&TINY.replace("encoder = \"scratch\"", "encoder = \"./models/resnet\"\ngrid = 14"));
+    sandbox.rsic(&["build", "features/ucm_r50"]).fails(1, &["models/resnet does not exist"]);
+    let shape =
+        ResNetShape { embedding_size: 4, hidden_sizes: vec![8, 12], depths: vec![1, 1], ..ResNetShape::default() };
+    fs::create_dir_all(sandbox.path("models/resnet")).unwrap();
+    for (name, content) in resnet::random(&shape, 1).unwrap().files {
+        fs::write(sandbox.path("models/resnet").join(name), content.read().unwrap()).unwrap();
+    }
+    sandbox.rsic(&["build", "features/ucm_r50", "-p", "attention.r50.store=f32"]).ok();
+    let exact = read(&sandbox, "features/ucm_r50");
+    sandbox.rsic(&["build", "score/ucm_r50"]).ok();
+    let half = read(&sandbox, "features/ucm_r50");
+    // 256 pixels, halved by the first convolution, the pooling and the second stage.
+    assert_eq!(table::u32s(&half, "height").unwrap().value(0), 32);
+    let (exact, width) = table::vectors(&exact, "map").unwrap();
+    assert_eq!(width, 32 * 32 * 12);
+    let (half, _) = table::vectors_of::<arrow::datatypes::Float16Type>(&half, "map").unwrap();
+    let off = half
+        .iter()
+        .zip(exact)
+        .map(|(half, exact)| (half.to_f32() - exact).abs() / exact.abs().max(1e-3))
+        .fold(0.0, f32::max);
+    assert!(off > 0.0 && off < 1.0 / 2048.0 + 1e-6, "{off}");
+    // An image encoder for vectors is refused by name, and the reverse.
+    sandbox.rsic(&["build", "embed/ucm", "-p", "models.clip=./models/resnet"]).fails(1, &["resnet", "[attention"]);
+}
+
+#[test]
+fn an_added_image_is_the_only_one_computed() {
+    let sandbox = Sandbox::new(TINY);
+    // Without a pretraining that would see the image: the encoder's files are those of the first build.
+    sandbox.rsic(&["build", "pretrain/ucm_clip"]).ok();
+    crate::sandbox::copy(&sandbox.path("output/pretrain/ucm_clip"), &sandbox.path("models/scratch"));
+    sandbox.edit("pipeline.toml", |text| text.replace("encoder = \"scratch\"", "encoder = \"./models/scratch\""));
+    sandbox.rsic(&["build", "features/ucm_r50"]).ok();
+    let before = read(&sandbox, "features/ucm_r50");
+    crate::stale::add_an_image(&sandbox);
+    sandbox.rsic(&["build", "features/ucm_r50"]).ok();
+    let after = read(&sandbox, "features/ucm_r50");
+    assert_eq!(after.num_rows(), before.num_rows() + 1);
+    let record = crate::stale::newest_record(&sandbox, "features");
+    let log = record["log"][0].as_str().unwrap();
+    assert!(log.contains(&format!("1 computed, {} reused", before.num_rows())), "{log}");
+}
+
+#[test]
+fn settings_that_cannot_work_are_named_with_their_place() {
+    let sandbox = Sandbox::new(TINY);
+    for (setting, words) in [
+        ("attention.r50.grid=0", "`grid` must be 1 to 256"),
+        ("attention.r50.decoder.decoder_dim=0", "`decoder.decoder_dim`"),
+        ("attention.r50.train.lr=-1", "`lr` must be a positive number"),
+        ("attention.r50.train.select=rouge", "rouge"),
+        ("attention.r50.decoding.n=3", "`n` must be at most `width`"),
+        ("attention.r50.vocabulary.min_word_freq=100000", ""),
+        ("attention.knn.encoder=scratch", "not be `constant`"),
+        ("attention.mlp.encoder=scratch", "`ucm_mlp` is defined twice"),
+        ("attention.r50.epochs=3", "epochs"),
+    ] {
+        let ran = sandbox.rsic(&["build", "tokenize/ucm_r50", "-p", setting]);
+        if setting.contains("min_word_freq") {
+            ran.fails(1, &["no word occurs more than 100000 times", "min_word_freq"]);
+        } else {
+            ran.fails(2, &[words]);
+        }
+    }
+}
