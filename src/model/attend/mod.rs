@@ -15,6 +15,7 @@ mod forward;
 mod loss;
 mod net;
 mod train;
+mod tuned;
 mod vocabulary;
 mod writer;
 
@@ -33,8 +34,10 @@ pub use captioner::{Captioner, ImageRow};
 pub use config::AttendConfig;
 pub use loss::Loss;
 pub use train::{
-    AttendData, AttendTraining, Epoch, Features, ReadMaps, Selection, Stored, Trained, ValScores, Validate, train,
+    AttendData, AttendTraining, Encoder, Epoch, Features, Plan, ReadMaps, Selection, Stored, Trained, ValScores,
+    Validate, train,
 };
+pub use tuned::{OpenPictures, Tuned};
 pub use vocabulary::{END, SPECIAL, START, Vocabulary};
 pub use writer::{State, Writer};
 

@@ -1,7 +1,7 @@
 //! Training of the decoder, and of an encoder along with it.
 
 use anyhow::{Result, bail, ensure};
-use candle_core::Tensor;
+use candle_core::{Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use super::batch::Caption;
@@ -87,6 +87,26 @@ impl AttendTraining {
 pub trait Features {
     /// The cells of these images: `f32[images, cells, channels]`.
     fn cells(&self, images: &[u32]) -> Result<Tensor>;
+
+    /// The encoder that makes them, if it is trained along.
+    fn encoder(&self) -> Option<&dyn Encoder> {
+        None
+    }
+}
+
+/// An encoder that is trained along with the decoder.
+pub trait Encoder {
+    /// The cells of these images, `f32[images, cells, channels]`, from which gradients go back to the weights.
+    fn cells_to_learn(&self, images: &[u32]) -> Result<Tensor>;
+
+    /// The weights that are trained.
+    fn parameters(&self) -> Vec<(String, Var)>;
+
+    /// All weights as a SafeTensors file; equal weights give equal bytes.
+    fn save(&self) -> Result<Vec<u8>>;
+
+    /// Takes the weights of such a file.
+    fn restore(&self, weights: &[u8]) -> Result<()>;
 }
 
 /// Finds maps by their numbers: those of some maps, one map after the other.
@@ -161,52 +181,75 @@ pub struct Trained {
     pub history: Vec<Epoch>,
     /// The decoder of the best epoch, as [`Decoder::load`] reads it.
     pub weights: Vec<u8>,
+    /// The encoder of the best epoch, if it was trained along, as [`Encoder::restore`] reads it.
+    pub encoder: Option<Vec<u8>>,
+}
+
+/// What a run is decided by, besides its data.
+#[derive(Clone, Debug)]
+pub struct Plan<'a> {
+    /// The settings.
+    pub config: &'a AttendTraining,
+    /// The decoder's sizes.
+    pub decoder: &'a AttendConfig,
+    /// Decides first weights, order and dropout.
+    pub seed: u64,
+    /// The learning rate of an encoder that is trained along, at the beginning.
+    pub encoder_lr: f64,
 }
 
 /// Trains a decoder and keeps the epoch whose free-running captions of the validation images are best (the last one if there are none).
 ///
-/// - `seed`: decides first weights, order and dropout.
 /// - `validate`: `None` without validation images.
 ///
 /// Saves its state after every epoch; a run that was stopped goes on from there to the same bytes. Fails with [`Interrupted`] at the next
 /// batch if the user asked to stop.
 pub fn train(
-    (config, decoder, seed): (&AttendTraining, &AttendConfig, u64),
+    plan: &Plan<'_>,
     features: &dyn Features,
     data: &AttendData,
     validate: Option<&Validate<'_>>,
     checkpoint: &mut dyn Checkpoint,
     progress: &dyn Progress,
 ) -> Result<Trained> {
-    config.check()?;
+    plan.config.check()?;
     ensure!(!data.train.is_empty(), "there are no captions to train on");
-    let identity = Digest::derive(
-        "rsic attention state v1",
-        &serde_json::to_vec(&(config, decoder, seed, &data.train, &data.val))?,
-    );
-    let mut run = Run::new(config, decoder, seed)?;
+    let settings = (plan.config, plan.decoder, plan.seed, features.encoder().map(|_| plan.encoder_lr));
+    let identity = serde_json::to_vec(&(settings, &data.train, &data.val))?;
+    let identity = Digest::derive("rsic attention state v1", &identity);
+    let mut run = Run::new(plan, features)?;
     if let Some(state) = checkpoint.load()? {
         run.restore(&state, identity)?;
     }
     while !run.is_over() {
-        run.epoch(features, data, validate, progress)?;
+        run.epoch(data, validate, progress)?;
         checkpoint.save(&run.save(identity)?)?;
     }
-    Ok(Trained { history: run.history, weights: run.best })
+    let Best { decoder, encoder } = run.best;
+    Ok(Trained { history: run.history, weights: decoder, encoder: features.encoder().map(|_| encoder) })
 }
 
 /// A run after some epochs.
 struct Run<'a> {
-    config: &'a AttendTraining,
-    seed: u64,
+    plan: &'a Plan<'a>,
+    features: &'a dyn Features,
     decoder: Decoder,
     optimiser: AdamW,
+    /// Of the encoder, if it is trained along.
+    encoder: Option<(&'a dyn Encoder, AdamW)>,
     history: Vec<Epoch>,
-    /// The decoder of the best epoch.
-    best: Vec<u8>,
+    best: Best,
 }
 
-/// What is saved besides the best decoder, the present one and the optimiser's state.
+/// The weights of the best epoch.
+#[derive(Default)]
+struct Best {
+    decoder: Vec<u8>,
+    /// Empty unless it is trained along.
+    encoder: Vec<u8>,
+}
+
+/// What is saved besides weights and the optimisers' states.
 #[derive(Serialize, Deserialize)]
 struct State {
     /// Of the settings and captions; a state of another run is not used.
@@ -215,9 +258,11 @@ struct State {
 }
 
 impl<'a> Run<'a> {
-    fn new(config: &'a AttendTraining, decoder: &AttendConfig, seed: u64) -> Result<Self> {
-        let decoder = Decoder::init(decoder, seed)?;
-        Ok(Self { config, seed, optimiser: adam(&decoder), decoder, history: Vec::new(), best: Vec::new() })
+    fn new(plan: &'a Plan<'a>, features: &'a dyn Features) -> Result<Self> {
+        let decoder = Decoder::init(plan.decoder, plan.seed)?;
+        let encoder = features.encoder().map(|encoder| (encoder, adam(encoder.parameters())));
+        let (history, best) = (Vec::new(), Best::default());
+        Ok(Self { plan, features, optimiser: adam(decoder.parameters()), decoder, encoder, history, best })
     }
 
     /// Epochs since the best one.
@@ -226,53 +271,45 @@ impl<'a> Run<'a> {
     }
 
     fn is_over(&self) -> bool {
-        self.history.len() >= self.config.epochs as usize || self.without_gain() >= self.config.stop_after
+        let config = self.plan.config;
+        self.history.len() >= config.epochs as usize || self.without_gain() >= config.stop_after
     }
 
     /// The learning rate of the next epoch.
     fn lr(&self) -> f64 {
-        let Some(last) = self.history.last() else { return self.config.lr };
+        let config = self.plan.config;
+        let Some(last) = self.history.last() else { return config.lr };
         let without_gain = self.without_gain();
-        let decays = without_gain > 0 && without_gain.is_multiple_of(self.config.decay_after);
-        if decays { last.lr * self.config.lr_decay } else { last.lr }
+        let decays = without_gain > 0 && without_gain.is_multiple_of(config.decay_after);
+        if decays { last.lr * config.lr_decay } else { last.lr }
     }
 
     fn score(&self, scores: ValScores) -> f64 {
-        match self.config.select {
+        match self.plan.config.select {
             Selection::CiderD => scores.cider_d,
             Selection::Bleu4 => scores.bleu_4,
         }
     }
 
-    fn epoch(
-        &mut self,
-        features: &dyn Features,
-        data: &AttendData,
-        validate: Option<&Validate<'_>>,
-        progress: &dyn Progress,
-    ) -> Result<()> {
+    fn epoch(&mut self, data: &AttendData, validate: Option<&Validate<'_>>, progress: &dyn Progress) -> Result<()> {
         let (epoch, lr) = (self.history.len() as u32 + 1, self.lr());
-        let batch_size = self.config.batch_size;
+        let AttendTraining { batch_size, epochs, .. } = *self.plan.config;
         let mut order: Vec<usize> = (0..data.train.len()).collect();
-        Rng::new(self.seed, &format!("attend.order.{epoch}")).shuffle(&mut order);
-        progress.begin(
-            &format!("epoch {epoch}/{}", self.config.epochs),
-            order.len().div_ceil(batch_size) as u64,
-            "batches",
-        );
+        Rng::new(self.plan.seed, &format!("attend.order.{epoch}")).shuffle(&mut order);
+        progress.begin(&format!("epoch {epoch}/{epochs}"), order.len().div_ceil(batch_size) as u64, "batches");
         let (mut sum, mut targets) = (0.0, 0);
         for batch in order.chunks(batch_size) {
             if progress.cancelled() {
                 return Err(Interrupted.into());
             }
             let captions: Vec<&(u32, Vec<u32>)> = batch.iter().map(|&at| &data.train[at]).collect();
-            let (loss, words) = self.step(features, &captions, lr)?;
+            let (loss, words) = self.step(&captions, lr)?;
             sum += loss * words as f64;
             targets += words;
             progress.note(&format!("loss {:.3}", sum / targets as f64));
             progress.advance(1);
         }
-        let val_loss = self.val_loss(features, &data.val, progress)?;
+        let val_loss = self.val_loss(&data.val, progress)?;
         let val = validate.map(|validate| validate(&self.decoder)).transpose()?;
         let best_before = self.history.iter().rev().find(|row| row.best).and_then(|row| row.val);
         let best = match (val, best_before) {
@@ -280,7 +317,8 @@ impl<'a> Run<'a> {
             _ => true,
         };
         if best {
-            self.best = self.decoder.save()?;
+            let encoder = self.encoder.as_ref().map(|(encoder, _)| encoder.save()).transpose()?;
+            self.best = Best { decoder: self.decoder.save()?, encoder: encoder.unwrap_or_default() };
         }
         let train_loss = sum / targets as f64;
         self.history.push(Epoch { epoch, step: self.optimiser.steps(), lr, train_loss, val_loss, val, best });
@@ -288,36 +326,38 @@ impl<'a> Run<'a> {
     }
 
     /// Learns from some captions; returns their loss in nats per word, and the number of words.
-    fn step(&mut self, features: &dyn Features, captions: &[&(u32, Vec<u32>)], lr: f64) -> Result<(f64, usize)> {
-        let AttendTraining { dropout: p, alpha_c, grad_clip, .. } = *self.config;
-        let dropout = (p > 0.0).then(|| Dropout { p, seed: self.seed, step: self.optimiser.steps() });
+    fn step(&mut self, captions: &[&(u32, Vec<u32>)], lr: f64) -> Result<(f64, usize)> {
+        let AttendTraining { dropout: p, alpha_c, grad_clip, .. } = *self.plan.config;
+        let step = self.optimiser.steps();
+        let dropout = (p > 0.0).then_some(Dropout { p, seed: self.plan.seed, step });
         let (images, captions) = numbered(captions);
-        let loss = self.decoder.loss(&features.cells(&images)?, &captions, alpha_c, dropout)?;
+        let cells = match &self.encoder {
+            Some((encoder, _)) => encoder.cells_to_learn(&images)?,
+            None => self.features.cells(&images)?,
+        };
+        let loss = self.decoder.loss(&cells, &captions, alpha_c, dropout)?;
         if !loss.cross_entropy.is_finite() {
-            bail!(
-                "the loss is {} at step {} of training: try a lower learning rate",
-                loss.cross_entropy,
-                self.optimiser.steps()
-            );
+            bail!("the loss is {} at step {step} of training: try a lower learning rate", loss.cross_entropy);
         }
-        self.optimiser.step(&backward(&loss.total)?, lr, Clip::Value(grad_clip))?;
+        let (gradients, clip) = (backward(&loss.total)?, Clip::Value(grad_clip));
+        self.optimiser.step(&gradients, lr, clip)?;
+        if let Some((_, optimiser)) = &mut self.encoder {
+            // Both rates fall together.
+            optimiser.step(&gradients, self.plan.encoder_lr * lr / self.plan.config.lr, clip)?;
+        }
         Ok((loss.cross_entropy, loss.targets))
     }
 
     /// The mean loss over all words of the validation captions.
-    fn val_loss(
-        &self,
-        features: &dyn Features,
-        captions: &[(u32, Vec<u32>)],
-        progress: &dyn Progress,
-    ) -> Result<Option<f64>> {
+    fn val_loss(&self, captions: &[(u32, Vec<u32>)], progress: &dyn Progress) -> Result<Option<f64>> {
+        let AttendTraining { batch_size, alpha_c, .. } = *self.plan.config;
         let (mut sum, mut targets) = (0.0, 0);
-        for batch in captions.chunks(self.config.batch_size) {
+        for batch in captions.chunks(batch_size) {
             if progress.cancelled() {
                 return Err(Interrupted.into());
             }
             let (images, captions) = numbered(&batch.iter().collect::<Vec<_>>());
-            let loss = self.decoder.loss(&features.cells(&images)?, &captions, self.config.alpha_c, None)?;
+            let loss = self.decoder.loss(&self.features.cells(&images)?, &captions, alpha_c, None)?;
             sum += loss.cross_entropy * loss.targets as f64;
             targets += loss.targets;
         }
@@ -326,7 +366,11 @@ impl<'a> Run<'a> {
 
     fn save(&self, identity: Digest) -> Result<Vec<u8>> {
         let state = State { identity, history: self.history.clone() };
-        pack(&state, &[&self.best, &self.decoder.save()?, &self.optimiser.save()?])
+        let mut files = vec![self.best.decoder.clone(), self.decoder.save()?, self.optimiser.save()?];
+        if let Some((encoder, optimiser)) = &self.encoder {
+            files.extend([self.best.encoder.clone(), encoder.save()?, optimiser.save()?]);
+        }
+        pack(&state, &files.iter().map(Vec::as_slice).collect::<Vec<_>>())
     }
 
     /// Goes on from a saved state, unless it is of another run.
@@ -335,20 +379,28 @@ impl<'a> Run<'a> {
         if state.identity != identity {
             return Ok(());
         }
-        let [best, now, optimiser] = files[..] else {
-            bail!("the saved state of training is of another version: delete it to start over")
-        };
+        let other = "the saved state of training is of another version: delete it to start over";
+        let [best, now, optimiser, encoder @ ..] = &files[..] else { bail!(other) };
         self.decoder = Decoder::load(&now.to_vec().into())?;
-        self.optimiser = adam(&self.decoder);
+        self.optimiser = adam(self.decoder.parameters());
         self.optimiser.restore(optimiser)?;
+        self.best.decoder = best.to_vec();
+        match (&mut self.encoder, encoder) {
+            (None, []) => {}
+            (Some((encoder, optimiser)), [best, now, moments]) => {
+                encoder.restore(now)?;
+                optimiser.restore(moments)?;
+                self.best.encoder = best.to_vec();
+            }
+            _ => bail!(other),
+        }
         self.history = state.history;
-        self.best = best.to_vec();
         Ok(())
     }
 }
 
-fn adam(decoder: &Decoder) -> AdamW {
-    AdamW::new(decoder.parameters(), AdamWConfig { weight_decay: 0.0, ..AdamWConfig::default() })
+fn adam(parameters: Vec<(String, Var)>) -> AdamW {
+    AdamW::new(parameters, AdamWConfig { weight_decay: 0.0, ..AdamWConfig::default() })
 }
 
 /// The distinct images of some captions, and the captions with their images' places among them.

@@ -58,7 +58,7 @@ pub(super) fn offer_tensor(to: &Tensor, grad: Vec<f32>) -> Result<Option<Tensor>
 /// Fails outside [`backward`].
 pub(crate) fn give(to: &Tensor, grad: Vec<f32>) -> Result<()> {
     if offer(to, grad).is_some() {
-        bail!("weights inside a stack get gradients only from `ops::backward`, and only if they are variables");
+        bail!("weights inside an operation get gradients only from `ops::backward`, and only if they are variables");
     }
     Ok(())
 }

@@ -2,6 +2,7 @@ mod batches;
 mod golden;
 mod gradients;
 mod training;
+mod tuned;
 mod weights;
 mod writing;
 

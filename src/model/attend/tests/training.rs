@@ -39,7 +39,8 @@ fn run(
     checkpoint: &mut dyn Checkpoint,
     progress: &dyn Progress,
 ) -> Result<Trained> {
-    train((settings, &sizes(), seed), &InMemory, data, validate, checkpoint, progress)
+    let plan = Plan { config: settings, decoder: &sizes(), seed, encoder_lr: 1e-3 };
+    train(&plan, &InMemory, data, validate, checkpoint, progress)
 }
 
 /// Plays back the scores of some epochs, then the last one for ever.
@@ -139,7 +140,8 @@ fn captions_are_learnt_by_heart() {
     let data = AttendData { train: texts.iter().enumerate().map(encode).collect(), val: Vec::new() };
     let config = AttendTraining { epochs: 150, batch_size: 4, lr: 2e-2, dropout: 0.0, alpha_c: 0.1, ..settings() };
     let sizes = AttendConfig { vocab_size: vocabulary.words().len(), decoder_dim: 16, ..sizes() };
-    let trained = train((&config, &sizes, 1), &InMemory, &data, None, &mut Forget, &Silent).unwrap();
+    let plan = Plan { config: &config, decoder: &sizes, seed: 1, encoder_lr: 0.0 };
+    let trained = train(&plan, &InMemory, &data, None, &mut Forget, &Silent).unwrap();
     let decoder = Decoder::load(&trained.weights.into()).unwrap();
     let captioner = Captioner::new(&decoder, &vocabulary, Language::En).unwrap();
     let images: Vec<ImageRow> = (0..4).map(|row| ImageRow { id: 10 + row, row }).collect();
