@@ -176,6 +176,18 @@ fn a_resnet_in_a_folder_makes_maps_of_any_store_and_grid() {
         .map(|(half, exact)| (half.to_f32() - exact).abs() / exact.abs().max(1e-3))
         .fold(0.0, f32::max);
     assert!(off > 0.0 && off < 1.0 / 2048.0 + 1e-6, "{off}");
+    // Trained along, the encoder has maps of its own.
+    let settings = ["-p", "attention.r50.grid=2", "-p", "attention.r50.train.epochs=1"];
+    let ran = sandbox.rsic(&[&["build", "score/ucm_r50_ft"], &settings[..]].concat()).ok();
+    assert!(
+        ran.built().is_superset(&["train/ucm_r50_ft", "features/ucm_r50_ft"].map(str::to_owned).into()),
+        "{:?}",
+        ran.built()
+    );
+    let (frozen, tuned) = (read(&sandbox, "features/ucm_r50"), read(&sandbox, "features/ucm_r50_ft"));
+    assert_eq!(frozen.schema(), tuned.schema());
+    assert_ne!(frozen.column_by_name("map").unwrap(), tuned.column_by_name("map").unwrap());
+    assert!(sandbox.path("output/train/encoder/ucm_r50_ft/model.safetensors").is_file());
     // An image encoder for vectors is refused by name, and the reverse.
     sandbox.rsic(&["build", "embed/ucm", "-p", "models.clip=./models/resnet"]).fails(1, &["resnet", "[attention"]);
 }

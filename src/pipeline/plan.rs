@@ -343,6 +343,9 @@ pub fn view_path(node: &Node, output: &Output) -> PathBuf {
     let path = match (kind, output.name.as_str()) {
         (_, name) if name == node.stage.primary() => format!("output/{kind}/{instance}.{extension}"),
         (Kind::Pretrain, name) => format!("output/{kind}/{instance}/{name}"),
+        (Kind::Train, "config.json" | "model.safetensors") => {
+            format!("output/{kind}/encoder/{instance}/{}", output.name)
+        }
         (Kind::Caption, "eval") => format!("output/eval_files/{instance}.{extension}"),
         (Kind::Score, "text") => format!("output/scores/{instance}.{extension}"),
         (_, name) => format!("output/{kind}/{name}/{instance}.{extension}"),

@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(svg.matches("<use ").count(), 2);
         // By hand: the darkness is 0.85 (1 - weight / largest).
         let dark: Vec<&str> = svg.split("fill-opacity=\"").skip(1).map(|rest| &rest[..5]).collect();
-        assert_eq!(dark, ["0.638", "0.425", "0.212", "0.000", "0.000", "0.000", "0.000", "0.000"]);
+        assert_eq!(dark, ["0.637", "0.425", "0.212", "0.000", "0.000", "0.000", "0.000", "0.000"]);
         assert!(svg.contains("a&amp;b.png") && svg.contains("&lt;end&gt;") && !svg.contains("<end>"));
     }
 }

@@ -60,9 +60,9 @@ impl Config {
         }
         for (name, attention) in &self.attention {
             let key = format!("attention.{name}");
-            if !is_name(name) || is_floor(name) {
+            if !is_name(name) || name.ends_with("_ft") || is_floor(name) {
                 let floors = Floor::ALL.map(Floor::name).join("`, `");
-                let rule = format!("may hold only a-z, 0-9, `-` and `_`, and not be `{floors}`");
+                let rule = format!("may hold only a-z, 0-9, `-` and `_`, not end in `_ft`, and not be `{floors}`");
                 return wrong(&key, format!("attention name `{name}` {rule}"), None);
             }
             if let Err(error) = attention.check() {
@@ -166,7 +166,11 @@ impl Config {
         let mappers = self.mappers.keys();
         let mappers = mappers
             .flat_map(|name| [name.clone(), format!("{name}_gpt")].map(|model| (model, format!("mappers.{name}"))));
-        let attention = self.attention.keys().map(|name| (name.clone(), format!("attention.{name}")));
+        let attention = self.attention.iter().flat_map(|(name, attention)| {
+            // A scratch encoder is not fine-tuned.
+            let tuned = (attention.encoder != SCRATCH).then(|| format!("{name}_ft"));
+            [Some(name.clone()), tuned].into_iter().flatten().map(move |model| (model, format!("attention.{name}")))
+        });
         for (model, key) in mappers.chain(attention) {
             if self.train.seeds.len() > 1 {
                 let runs = self.train.seeds.iter().map(|seed| format!("{model}_seed{seed}"));

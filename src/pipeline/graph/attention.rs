@@ -6,7 +6,7 @@ use super::build::{Builder, Dataset, located, output};
 use super::{From, Input, NodeId};
 use crate::pipeline::models::{self, Role};
 use crate::stage::Stage;
-use crate::stage::attention::{AttentionSettings, BuildVocabulary, CaptionByAttention, TrainAttention};
+use crate::stage::attention::{AttentionSettings, BuildVocabulary, CaptionByAttention, Finetune, TrainAttention};
 use crate::stage::features::Features;
 
 impl Builder<'_> {
@@ -27,38 +27,57 @@ impl Builder<'_> {
                 output("sentences", dataset.annotations, "sentences", &["image_id", "sent_id", "raw"]),
             ],
         );
-        self.runs(dataset, model, &|builder, name, seed| {
-            let shared = || {
-                vec![
-                    output("images", dataset.ingest, "images", &["image_id", "filename", "split", "digest"]),
-                    output("features", features, "features", FEATURES),
-                    output("vocabulary", vocabulary, "vocabulary", &["word"]),
-                ]
-            };
-            let mut reads = shared();
-            reads.push(output("tokens", vocabulary, "tokens", &["image_id", "ids"]));
-            reads.push(output("sentences", dataset.annotations, "sentences", &["image_id", "raw"]));
-            reads.extend(builder.encoder_images(dataset.name, &settings.encoder));
-            let train = Stage::TrainAttention(TrainAttention {
+        let entries = || output("images", dataset.ingest, "images", &["image_id", "filename", "split", "digest"]);
+        let words = || output("vocabulary", vocabulary, "vocabulary", &["word"]);
+        let learnt_from = || {
+            let tokens = output("tokens", vocabulary, "tokens", &["image_id", "ids"]);
+            let sentences = output("sentences", dataset.annotations, "sentences", &["image_id", "raw"]);
+            vec![entries(), words(), tokens, sentences]
+        };
+        let train = |seed: u64, finetune: Option<Finetune>| {
+            Stage::TrainAttention(TrainAttention {
                 language: dataset.language,
                 grid: settings.grid,
                 decoder: settings.decoder.clone(),
                 train: settings.train.clone(),
                 max_tokens: settings.max_tokens(),
                 seed,
-            });
-            let train = builder.graph.add(name, train, reads);
-            let mut reads = shared();
-            reads.push(output("weights", train, "weights", &[]));
-            let caption = Stage::CaptionByAttention(CaptionByAttention {
+                finetune,
+            })
+        };
+        let split = self.config.caption.split;
+        let caption = |builder: &mut Self, name: &str, train: NodeId, features: NodeId| {
+            let stage = Stage::CaptionByAttention(CaptionByAttention {
                 language: dataset.language,
-                split: builder.config.caption.split,
+                split,
                 grid: settings.grid,
                 max_tokens: settings.max_tokens(),
                 decoding: settings.decoding.clone(),
                 keep_attention: settings.keep_attention,
             });
-            builder.graph.add(name, caption, reads)
+            let (features, weights) =
+                (output("features", features, "features", FEATURES), output("weights", train, "weights", &[]));
+            builder.graph.add(name, stage, vec![entries(), features, words(), weights])
+        };
+        self.runs(dataset, model, &|builder, name, seed| {
+            let mut reads = learnt_from();
+            reads.push(output("features", features, "features", FEATURES));
+            reads.extend(builder.encoder_images(dataset.name, &settings.encoder));
+            let train = builder.graph.add(name, train(seed, None), reads);
+            caption(builder, name, train, features)
+        });
+        if settings.encoder == models::SCRATCH {
+            return;
+        }
+        // With the encoder trained along, every run has feature maps of its own.
+        self.runs(dataset, &format!("{model}_ft"), &|builder, name, seed| {
+            let mut reads = learnt_from();
+            reads.push(located(images));
+            reads.push(builder.map_encoder(dataset, settings, images));
+            let train = builder.graph.add(name, train(seed, Some(settings.finetune.clone())), reads);
+            let tuned = From::Scratch { node: train, role: Role::MapEncoder };
+            let features = builder.maps(name, dataset, settings, images, Input { name: "encoder".into(), from: tuned });
+            caption(builder, name, train, features)
         });
     }
 
@@ -70,20 +89,32 @@ impl Builder<'_> {
             self.graph.by_name.insert(format!("features/{name}"), shared);
             return shared;
         }
+        let encoder = self.map_encoder(dataset, settings, images);
+        self.maps(&name, dataset, settings, images, encoder)
+    }
+
+    /// The network that makes feature maps.
+    fn map_encoder(&mut self, dataset: &Dataset<'_>, settings: &AttentionSettings, images: &Path) -> Input {
         let role = Role::MapEncoder;
-        let encoder = if settings.encoder == models::SCRATCH {
+        let from = if settings.encoder == models::SCRATCH {
             let read = [dataset.annotations, dataset.ingest];
             From::Scratch { node: self.scratch_clip(dataset.name, read, images, dataset.language), role }
         } else {
             From::Model { files: models::find(&settings.encoder, self.root, role), role }
         };
-        let encoder = Input { name: "encoder".into(), from: encoder };
-        let images_read = output("images", dataset.ingest, "images", &["digest"]);
-        self.graph.add(
-            &name,
-            Stage::Features(Features { store: settings.store }),
-            vec![images_read, located(images), encoder],
-        )
+        Input { name: "encoder".into(), from }
+    }
+
+    fn maps(
+        &mut self,
+        name: &str,
+        dataset: &Dataset<'_>,
+        settings: &AttentionSettings,
+        images: &Path,
+        encoder: Input,
+    ) -> NodeId {
+        let reads = vec![output("images", dataset.ingest, "images", &["digest"]), located(images), encoder];
+        self.graph.add(name, Stage::Features(Features { store: settings.store }), reads)
     }
 }
 

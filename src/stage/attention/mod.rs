@@ -38,6 +38,9 @@ pub struct AttentionSettings {
     /// How the decoder is trained.
     #[serde(default)]
     pub train: AttendTraining,
+    /// How the encoder is trained along in `<dataset>_NAME_ft`, which there is unless the encoder is `scratch`.
+    #[serde(default)]
+    pub finetune: Finetune,
     /// How captions are searched for.
     #[serde(default = "beam_of_five")]
     pub decoding: DecodeConfig,
@@ -80,6 +83,22 @@ impl Default for Widths {
     }
 }
 
+/// How an encoder is trained along with the decoder; the defaults are the tutorial's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Finetune {
+    /// The learning rate at the beginning; it falls with the decoder's.
+    pub lr: f64,
+    /// The first of the stages 1 to 4 that is trained.
+    pub from_stage: usize,
+}
+
+impl Default for Finetune {
+    fn default() -> Self {
+        Self { lr: 1e-4, from_stage: 2 }
+    }
+}
+
 fn beam_of_five() -> DecodeConfig {
     DecodeConfig { method: Method::BeamSetAside, width: 5, ..DecodeConfig::default() }
 }
@@ -100,6 +119,9 @@ impl AttentionSettings {
             ensure!((1..=WIDEST).contains(&width), "`decoder.{name}` must be 1 to {WIDEST}, not {width}");
         }
         ensure!(self.vocabulary.max_words > 0, "`vocabulary.max_words` must be at least 1");
+        let Finetune { lr, from_stage } = self.finetune;
+        ensure!(lr.is_finite() && lr > 0.0, "`finetune.lr` must be a positive number, not {lr}");
+        ensure!(from_stage > 0, "`finetune.from_stage` counts from 1");
         self.train.check()?;
         self.decoding.check(self.max_tokens())
     }

@@ -1,22 +1,26 @@
 //! `train/<dataset>_<attention model>`: feature maps and words -> a decoder.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, RecordBatch, UInt32Array};
 use polars::prelude::DataFrame;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::super::per_image::rows_by_id;
+use super::super::per_image::{open as open_picture, rows_by_id};
 use super::super::train::no_leak;
 use super::super::{Context, Inputs, Outcome, score};
-use super::{Widths, maps, vocabulary};
+use super::{Finetune, Widths, maps, vocabulary};
 use crate::language::{Language, Split};
 use crate::metric::{self, Metric};
 use crate::model::attend::{
-    self, AttendConfig, AttendData, AttendTraining, Captioner, Decoder, Epoch, Features, ImageRow, ValScores, Validate,
+    self, AttendConfig, AttendData, AttendTraining, Captioner, Decoder, Epoch, Features, ImageRow, OpenPictures, Plan,
+    Trained, Tuned, ValScores, Validate,
 };
+use crate::model::resnet::TunedResNet;
 use crate::model::search::{DecodeConfig, Method};
 use crate::progress::{Progress, Unseen};
 use crate::table;
@@ -27,8 +31,10 @@ pub const TRAIN_VERSION: u32 = 1;
 /// How many validation images are captioned together. The scores do not depend on it.
 const TOGETHER: usize = 64;
 
-/// Reads `images`, `features`, `tokens`, `vocabulary` and, for the validation's references, `sentences`; where a scratch encoder
-/// learnt from another dataset also that one's `encoder_images`. Writes `history` and `weights`.
+/// Reads `images`, `tokens`, `vocabulary` and, for the validation's references, `sentences`; writes `history` and `weights`.
+///
+/// With a frozen encoder it reads `features`, and where that is a scratch encoder which learnt from another dataset also that one's
+/// `encoder_images`. With one that is trained along it reads `encoder` and the image files instead, and writes the encoder as well.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainAttention {
     /// The language of the captions.
@@ -44,43 +50,62 @@ pub struct TrainAttention {
     pub max_tokens: usize,
     /// Seed of first weights, order and dropout.
     pub seed: u64,
+    /// How the encoder is trained along; absent, it is frozen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finetune: Option<Finetune>,
 }
 
 impl TrainAttention {
     /// Runs the stage.
     pub fn run(&self, inputs: &Inputs, context: &mut Context<'_>) -> Result<Outcome> {
         let images = inputs.table("images")?;
+        let mut outcome = Outcome::default();
+        if let Some(finetune) = &self.finetune {
+            let resnet = TunedResNet::load(&inputs.bundle("encoder")?, finetune.from_stage - 1)?;
+            let tuned = Tuned::new(resnet, open(&images, inputs.path("files")?)?, self.grid);
+            let rows = table::u32s(&images, "image_id")?.values().iter().copied().zip(0..).collect();
+            let trained = self.train(inputs, context, (&images, &rows), (&tuned, tuned.channels()), finetune.lr)?;
+            outcome.bytes("config.json", tuned.config()?, "json");
+            let weights = trained.encoder.clone().context("training gave no encoder")?;
+            outcome.bytes("model.safetensors", weights, "safetensors");
+            return finish(outcome, trained);
+        }
         if inputs.has("encoder_images") {
             no_leak(&images, &inputs.table("encoder_images")?)?;
         }
         let features = inputs.table("features")?;
         let rows = rows_by_id(&images, &features, "feature map")?;
         let maps = maps::stored(features, self.grid)?;
+        let trained = self.train(inputs, context, (&images, &rows), (&maps, maps.channels), 0.0)?;
+        finish(outcome, trained)
+    }
+
+    /// Trains on features with so many numbers per cell.
+    ///
+    /// - `rows`: the number of each image's features, by image id.
+    fn train(
+        &self,
+        inputs: &Inputs,
+        context: &mut Context<'_>,
+        (images, rows): (&RecordBatch, &BTreeMap<u32, u32>),
+        (features, encoder_dim): (&dyn Features, usize),
+        encoder_lr: f64,
+    ) -> Result<Trained> {
         let vocabulary = vocabulary::read(&inputs.table("vocabulary")?)?;
         let Widths { attention_dim, embed_dim, decoder_dim } = self.decoder;
-        let (encoder_dim, vocab_size) = (maps.channels, vocabulary.words().len());
+        let vocab_size = vocabulary.words().len();
         let decoder = AttendConfig { encoder_dim, attention_dim, embed_dim, decoder_dim, vocab_size };
-        let splits = Splits::new(&images, &rows)?;
+        let splits = Splits::new(images, rows)?;
         let data = splits.data(&inputs.table("tokens")?)?;
         let references = score::references(&inputs.table("sentences")?, &splits.val.keys().copied().collect())?;
         let progress = context.progress;
         let validate = |decoder: &Decoder| {
             let captioner = Captioner::new(decoder, &vocabulary, self.language)?;
-            self.validate(&captioner, &maps, &splits.val, &references, &Unseen(progress))
+            self.validate(&captioner, features, &splits.val, &references, &Unseen(progress))
         };
         let validate: Option<&Validate<'_>> = if splits.val.is_empty() { None } else { Some(&validate) };
-        let settings = (&self.train, &decoder, self.seed);
-        let trained = attend::train(settings, &maps, &data, validate, context.checkpoint, progress)?;
-        let mut outcome = Outcome::default();
-        if let Some(best) = trained.history.iter().rfind(|row| row.best) {
-            outcome.log.push(format!("best epoch {} of {}", best.epoch, trained.history.len()));
-        }
-        if splits.val.is_empty() {
-            outcome.warnings.push("there are no validation images: the last epoch is kept".to_owned());
-        }
-        outcome.table("history", history(&trained.history)?);
-        outcome.bytes("weights", trained.weights, "safetensors");
-        Ok(outcome)
+        let plan = Plan { config: &self.train, decoder: &decoder, seed: self.seed, encoder_lr };
+        attend::train(&plan, features, &data, validate, context.checkpoint, progress)
     }
 
     /// The scores of free-running greedy captions of the validation images.
@@ -102,6 +127,28 @@ impl TrainAttention {
         let of = |name: &str| scores.corpus(name, variant).with_context(|| format!("{name} was not computed"));
         Ok(ValScores { bleu_4: of("BLEU-4")?, cider_d: of("CIDEr-D")? })
     }
+}
+
+/// Opens images by their rows in the table.
+fn open<'a>(images: &RecordBatch, folder: &'a Path) -> Result<OpenPictures<'a>> {
+    let (names, digests) = (table::strings(images, "filename")?.clone(), table::strings(images, "digest")?.clone());
+    let one = move |row: &u32| {
+        let row = *row as usize;
+        open_picture(&folder.join(names.value(row)), digests.value(row))
+    };
+    Ok(Box::new(move |rows: &[u32]| rows.par_iter().map(&one).collect()))
+}
+
+fn finish(mut outcome: Outcome, trained: Trained) -> Result<Outcome> {
+    if let Some(best) = trained.history.iter().rfind(|row| row.best) {
+        outcome.log.push(format!("best epoch {} of {}", best.epoch, trained.history.len()));
+    }
+    if trained.history.iter().all(|row| row.val.is_none()) {
+        outcome.warnings.push("there are no validation images: the last epoch is kept".to_owned());
+    }
+    outcome.table("history", history(&trained.history)?);
+    outcome.bytes("weights", trained.weights, "safetensors");
+    Ok(outcome)
 }
 
 /// The rows of the feature maps of train and validation images, by image id.
