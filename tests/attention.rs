@@ -192,6 +192,55 @@ fn a_resnet_in_a_folder_makes_maps_of_any_store_and_grid() {
     sandbox.rsic(&["build", "embed/ucm", "-p", "models.clip=./models/resnet"]).fails(1, &["resnet", "[attention"]);
 }
 
+/// The name that torchvision gives a tensor of Hugging Face's `ResNetModel`.
+fn torchvision(name: &str) -> String {
+    let words: Vec<&str> = name.split('.').collect();
+    let kind =
+        |word: &str, number: usize| if word == "convolution" { format!("conv{number}") } else { format!("bn{number}") };
+    let next = |word: &str| word.parse::<usize>().unwrap() + 1;
+    match words[..] {
+        ["embedder", "embedder", part, rest] => format!("{}.{rest}", kind(part, 1)),
+        ["encoder", "stages", stage, "layers", block, "layer", layer, part, rest] => {
+            format!("layer{}.{block}.{}.{rest}", next(stage), kind(part, next(layer)))
+        }
+        ["encoder", "stages", stage, "layers", block, "shortcut", part, rest] => {
+            format!("layer{}.{block}.downsample.{}.{rest}", next(stage), usize::from(part == "normalization"))
+        }
+        _ => panic!("{name}"),
+    }
+}
+
+#[test]
+fn a_file_of_torchvision_becomes_an_encoder() {
+    let sandbox = Sandbox::new(TINY);
+    let shape =
+        ResNetShape { embedding_size: 4, hidden_sizes: vec![8, 12], depths: vec![1, 1], ..ResNetShape::default() };
+    let bundle = resnet::random(&shape, 1).unwrap();
+    let bytes = bundle.file("model.safetensors").unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let renamed = tensors.tensors().into_iter().map(|(name, view)| (torchvision(&name), view));
+    let file = safetensors::serialize(renamed.collect::<Vec<_>>(), None).unwrap();
+    fs::write(sandbox.path("resnet.safetensors"), file).unwrap();
+    let seen = sandbox.rsic_here(&["import", "resnet.safetensors", "--inspect"]).ok().out;
+    for words in [
+        "a ResNet with torchvision's names",
+        "hidden_sizes [8,12]",
+        "missing: none",
+        "unmatched: none",
+        "misshapen: none",
+    ] {
+        assert!(seen.contains(words), "{words}: {seen}");
+    }
+    let to = ["import", "resnet.safetensors", "--to", "models/r50"];
+    sandbox.rsic_here(&[&to[..], &["--activation", "gelu"]].concat()).fails(2, &["is a ResNet"]);
+    let out = sandbox.rsic_here(&to).ok().out;
+    assert_eq!(out.trim(), "encoder = \"./models/r50\" # under [attention.NAME]");
+    sandbox.rsic_here(&to).fails(2, &["is there already"]);
+    assert_eq!(fs::read(sandbox.path("models/r50/model.safetensors")).unwrap(), bytes);
+    sandbox.edit("pipeline.toml", |text| text.replace("encoder = \"scratch\"", out.trim()));
+    sandbox.rsic(&["build", "features/ucm_r50"]).ok();
+}
+
 #[test]
 fn an_added_image_is_the_only_one_computed() {
     let sandbox = Sandbox::new(TINY);

@@ -192,7 +192,7 @@ fn what_cannot_be_asked_for_is_refused() {
         (
             &["import", "whole.pt", "--to", "folder", "--activation", "gelu"],
             1,
-            &["holds no CLIP, but a captioning model"],
+            &["holds no CLIP and no ResNet of torchvision, but a captioning model"],
         ),
         (&["export", "train/ucm_mlp", "--to", "x.pt"], 1, &["train/ucm_mlp is not built", "rsic build train/ucm_mlp"]),
         (&["export", "score/ucm_amht", "--to", "x.pt"], 2, &["is no trained mapper"]),

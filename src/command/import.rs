@@ -16,6 +16,7 @@ use crate::language::Language;
 use crate::model::checkpoint::{self, Adopted, Inspection};
 use crate::model::clip::{self, ImageEncoder};
 use crate::model::gpt2::Gpt2Config;
+use crate::model::resnet;
 use crate::model::search::DecodeConfig;
 use crate::model::tokenizer::CaptionTokenizer;
 use crate::model::{Bundle, Content};
@@ -23,10 +24,10 @@ use crate::pipeline::target::UsageError;
 use crate::pipeline::{Config, ConfigError, config, models};
 use crate::ui::{self, Ui};
 
-/// Use weights that another program wrote: `ClipCap` mappers, `OpenCLIP` image encoders.
+/// Use weights that another program wrote: `ClipCap` mappers, `OpenCLIP` image encoders, torchvision's `ResNet`s.
 ///
 /// `--as ucm_clipcap` adds a mapper to pipeline.toml, so that `caption/ucm_clipcap` and `score/ucm_clipcap` build like any
-/// other. `--to DIR` makes a model folder of a single file of CLIP weights. `--inspect` only says what a file is.
+/// other. `--to DIR` makes a model folder of a single file of CLIP or `ResNet` weights. `--inspect` only says what a file is.
 /// Nothing in a file is ever executed.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("what").required(true).args(["inspect", "as_instance", "to"])))]
@@ -40,7 +41,7 @@ pub struct Import {
     /// Make a mapper the instance `DATASET_MODEL`.
     #[arg(long = "as", value_name = "DATASET_MODEL")]
     as_instance: Option<String>,
-    /// Make a model folder of CLIP weights, for `models.clip`.
+    /// Make a model folder of CLIP weights, for `models.clip`, or of a `ResNet`'s, for the `encoder` of an attention model.
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
     /// Attention heads, where weights do not tell them.
@@ -184,23 +185,29 @@ impl Import {
     }
 
     fn encoder(&self, global: &Global, ui: &Ui, folder: &Path, content: &Content, report: &Inspection) -> Result<()> {
-        let guess = report.profile.iter().find(|guess| guess.setting == "hidden_act");
-        if !report.architecture.contains_key("clip") {
-            bail!("{} holds no CLIP, but {}", self.file.display(), report.model);
+        let name = self.file.display().to_string();
+        let resnet = report.architecture.contains_key("resnet");
+        if !resnet && !report.architecture.contains_key("clip") {
+            bail!("{name} holds no CLIP and no ResNet of torchvision, but {}", report.model);
         }
-        let Some(activation) = &self.activation else {
-            let why = guess.map_or_else(String::new, |guess| format!("{} is likely: {}", guess.value, guess.why));
-            return Err(UsageError {
-                text: format!("the weights of {} do not tell their activation ({why})", self.file.display()),
-                hint: "say `--activation quick_gelu` or `--activation gelu`".to_owned(),
-            }
-            .into());
+        if resnet && (self.activation.is_some() || self.heads.is_some()) {
+            let text = format!("{name} is a ResNet: it has neither heads nor another activation");
+            return Err(UsageError { text, hint: "leave `--activation` and `--heads` out".to_owned() }.into());
+        }
+        let activation = match &self.activation {
+            Some(activation) => activation,
+            None if resnet => "relu",
+            None => return Err(self.unknown_activation(report).into()),
         };
         if folder.exists() {
             let text = format!("{} is there already", folder.display());
             return Err(UsageError { text, hint: "name a folder that is not there yet".to_owned() }.into());
         }
-        let bundle = clip::convert(content, &self.file.display().to_string(), activation, self.heads)?;
+        let bundle = if resnet {
+            resnet::convert(content, &name)?
+        } else {
+            clip::convert(content, &name, activation, self.heads)?
+        };
         let what = || format!("cannot make {}", folder.display());
         let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         std::fs::create_dir_all(parent).with_context(what)?;
@@ -209,13 +216,27 @@ impl Import {
         let new = new.with_context(what)?;
         write_bundle(&bundle, new.path())?;
         std::fs::rename(new.path(), folder).with_context(what)?;
+        let place = toml::Value::String(place(folder, &global.directory)?);
+        if resnet {
+            ui.say(&format!("{} is a model folder now", folder.display()));
+            ui.out(&format!("encoder = {place} # under [attention.NAME]"));
+            return Ok(());
+        }
         let config = bundle.file("config.json")?;
         let heads = serde_json::from_slice::<Value>(&config)?["vision_config"]["num_attention_heads"].clone();
         let why = if self.heads.is_none() { ", a guess by its width; `--heads` sets it" } else { "" };
-        let place = place(folder, &global.directory)?;
         ui.say(&format!("{} is a model folder now, with {heads} heads{why}", folder.display()));
-        ui.out(&format!("clip = {} # under [models]", toml::Value::String(place)));
+        ui.out(&format!("clip = {place} # under [models]"));
         Ok(())
+    }
+
+    fn unknown_activation(&self, report: &Inspection) -> UsageError {
+        let guess = report.profile.iter().find(|guess| guess.setting == "hidden_act");
+        let why = guess.map_or_else(String::new, |guess| format!("{} is likely: {}", guess.value, guess.why));
+        UsageError {
+            text: format!("the weights of {} do not tell their activation ({why})", self.file.display()),
+            hint: "say `--activation quick_gelu` or `--activation gelu`".to_owned(),
+        }
     }
 }
 

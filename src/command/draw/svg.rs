@@ -99,12 +99,12 @@ mod tests {
     fn every_word_has_a_panel_that_is_brightest_where_the_weight_is_largest() {
         let picture = Picture { width: 2, height: 2, rgb: vec![9; 12] };
         let word = |text: &str, weights: &[f32]| Word { text: text.to_owned(), weights: weights.to_vec() };
-        let words = [word("a", &[0.1, 0.2, 0.3, 0.4]), word("<end>", &[0.25; 4])];
+        let words = [word("a", &[0.0, 0.2, 0.4, 0.4]), word("<end>", &[0.25; 4])];
         let svg = Drawing { title: "a&b.png", caption: "a", picture: &picture, words: &words }.svg().unwrap();
         assert_eq!(svg.matches("<use ").count(), 2);
         // By hand: the darkness is 0.85 (1 - weight / largest).
         let dark: Vec<&str> = svg.split("fill-opacity=\"").skip(1).map(|rest| &rest[..5]).collect();
-        assert_eq!(dark, ["0.637", "0.425", "0.212", "0.000", "0.000", "0.000", "0.000", "0.000"]);
+        assert_eq!(dark, ["0.850", "0.425", "0.000", "0.000", "0.000", "0.000", "0.000", "0.000"]);
         assert!(svg.contains("a&amp;b.png") && svg.contains("&lt;end&gt;") && !svg.contains("<end>"));
     }
 }

@@ -12,6 +12,7 @@ use crate::model::Content;
 use crate::model::clip::{self, ClipShape, Family};
 use crate::model::gpt2::is_buffer;
 use crate::model::mapper::MapperConfig;
+use crate::model::resnet::ResNetShape;
 use crate::model::weights::{Beside, Format, TensorFile};
 
 /// What a file of weights is.
@@ -87,7 +88,7 @@ pub fn inspect(content: &Content) -> Result<Inspection> {
         beside: file.beside.clone(),
     };
     let bare = clip::unwrapped_names(&shapes);
-    let mut of_clip = false;
+    let (mut of_clip, mut of_resnet) = (false, false);
     if let Some(mapper) = &found.mapper {
         report.captioner(mapper, found.gpt2.as_ref(), mapper_config(&file)?)?;
         report.compare(&renamed, mapper, found.gpt2.as_ref());
@@ -101,6 +102,12 @@ pub fn inspect(content: &Content) -> Result<Inspection> {
         report.clip(&clip);
         (report.missing, report.unmatched) = clip.differences(&bare);
         report.misshapen = misshapen(&clip.translated(&bare), &clip.tensors().into_iter().collect());
+    } else if let Some((resnet, differences)) = ResNetShape::recognise(&shapes) {
+        of_resnet = true;
+        "a ResNet with torchvision's names".clone_into(&mut report.model);
+        report.architecture.insert("resnet".to_owned(), json!(resnet));
+        (report.missing, report.unmatched) = (differences.missing, differences.unmatched);
+        report.misshapen = differences.misshapen;
     } else {
         report.unmatched = shapes.keys().cloned().collect();
     }
@@ -111,7 +118,11 @@ pub fn inspect(content: &Content) -> Result<Inspection> {
             name: entry.name.clone(),
             dtype: entry.dtype.name(),
             shape: entry.shape.clone(),
-            part: if of_clip { clip_part(&entry.name) } else { part(&parts.rename(&entry.name)) },
+            part: match (of_clip, of_resnet) {
+                (true, _) => clip_part(&entry.name),
+                (_, true) => "image encoder",
+                _ => part(&parts.rename(&entry.name)),
+            },
         })
         .collect();
     Ok(report)

@@ -21,7 +21,7 @@ use map::Map;
 use shape::{Block, Layer};
 
 pub use convert::{convert, random};
-pub use shape::{LayerType, ResNetShape};
+pub use shape::{Differences, LayerType, ResNetShape};
 pub use tuned::TunedResNet;
 
 /// Side in pixels of the pictures that the network sees.

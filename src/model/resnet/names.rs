@@ -1,5 +1,7 @@
 //! The names of tensors: torchvision's become those of Hugging Face's `ResNetModel`.
 
+use std::collections::BTreeMap;
+
 use crate::model::weights::Tensors;
 
 /// Gives all tensors the names of `ResNetModel`; returns whether they had torchvision's.
@@ -14,6 +16,14 @@ pub(super) fn translate(tensors: &mut Tensors) -> bool {
         tensors.rename(|name| renamed(name).unwrap_or_else(|| name.to_owned()));
     }
     torchvision
+}
+
+/// The same for names and shapes alone; `None` if they are not torchvision's.
+pub(super) fn translated(shapes: &BTreeMap<String, Vec<usize>>) -> Option<BTreeMap<String, Vec<usize>>> {
+    let bare = |name: &str| name.strip_prefix("module.").unwrap_or(name).to_owned();
+    let shapes: BTreeMap<String, Vec<usize>> = shapes.iter().map(|(name, shape)| (bare(name), shape.clone())).collect();
+    shapes.contains_key("conv1.weight").then_some(())?;
+    Some(shapes.into_iter().map(|(name, shape)| (renamed(&name).unwrap_or(name), shape)).collect())
 }
 
 /// Whether features need no such tensor: the classifier's, and counts of training steps.

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::names;
 use crate::model::Bundle;
 use crate::model::weights::Tensors;
 
@@ -41,6 +42,17 @@ pub struct ResNetShape {
     pub downsample_in_first_stage: bool,
     /// Whether a bottleneck halves it in its first convolution, not in the 3x3 one.
     pub downsample_in_bottleneck: bool,
+}
+
+/// How the tensors of a file differ from those of a network, under Hugging Face's names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Differences {
+    /// Those that the file has not.
+    pub missing: Vec<String>,
+    /// Those of which the network has no use.
+    pub unmatched: Vec<String>,
+    /// Those with another shape, and what it should be.
+    pub misshapen: Vec<String>,
 }
 
 impl Default for ResNetShape {
@@ -131,6 +143,21 @@ impl ResNetShape {
     pub(super) fn of_torchvision(tensors: &Tensors) -> Result<Self> {
         let what = || format!("the weights of {} are not those of a ResNet", tensors.model());
         Self::of_shapes(&tensors.shapes()).checked().with_context(what)
+    }
+
+    /// The shape of a network whose tensors have torchvision's names, and what is odd about these; `None` for other networks.
+    pub fn recognise(shapes: &BTreeMap<String, Vec<usize>>) -> Option<(Self, Differences)> {
+        let found = names::translated(shapes)?;
+        let shape = Self::of_shapes(&found).checked().ok()?;
+        let wanted: BTreeMap<String, Vec<usize>> = shape.tensors().into_iter().collect();
+        let absent = |from: &BTreeMap<String, Vec<usize>>, of: &BTreeMap<String, Vec<usize>>| -> Vec<String> {
+            of.keys().filter(|name| !from.contains_key(*name) && !names::is_unused(name)).cloned().collect()
+        };
+        let (missing, unmatched) = (absent(&found, &wanted), absent(&wanted, &found));
+        let pairs = wanted.iter().filter_map(|(name, wanted)| Some((name, found.get(name)?, wanted)));
+        let misshapen = pairs.filter(|(_, is, wanted)| is != wanted);
+        let misshapen = misshapen.map(|(name, is, wanted)| format!("{name} is {is:?}, expected {wanted:?}")).collect();
+        Some((shape, Differences { missing, unmatched, misshapen }))
     }
 
     fn of_shapes(shapes: &BTreeMap<String, Vec<usize>>) -> Self {
