@@ -60,9 +60,12 @@ fn both_languages_are_captioned_and_scored_in_the_same_graph() {
         let vocabulary = read(&sandbox, &format!("tokenize/vocabulary/{dataset}_r50"));
         let known = texts(&vocabulary, "word");
         assert_eq!(known[..4], ["<pad>", "<unk>", "<start>", "<end>"].map(str::to_owned), "{dataset}");
-        let counted = words_of(&sandbox, dataset, words, "train");
-        let expected: BTreeSet<String> = counted.into_iter().filter(|(_, n)| *n > 5).map(|(word, _)| word).collect();
-        assert_eq!(known[4..].iter().cloned().collect::<BTreeSet<_>>(), expected, "{dataset}");
+        // With their numbers, which a caption of another split would change.
+        let counts = table::u32s(&vocabulary, "count").unwrap().iter().map(Option::unwrap_or_default);
+        let counted: BTreeMap<String, u32> = known.iter().cloned().zip(counts).skip(4).collect();
+        let mut expected = words_of(&sandbox, dataset, words, "train");
+        expected.retain(|_, count| *count > 5);
+        assert_eq!(counted, expected, "{dataset}");
         assert!(known.len() > 20, "{dataset}: {known:?}");
     }
 
@@ -141,6 +144,21 @@ fn attention_is_kept_when_asked_and_drawn() {
     let by_number = ["draw", "caption/ucm_r50", "--image", &number, "--force", "--to", to];
     sandbox.rsic(&by_number).ok();
     assert_eq!(fs::read_to_string(&file).unwrap(), svg);
+    // On another grid there are as many weights as cells.
+    sandbox.rsic(&["build", "caption/ucm_r50", "-p", "attention.r50.grid=3"]).ok();
+    let coarse = read(&sandbox, "caption/ucm_r50");
+    let weights: &ListArray = coarse.column_by_name("attention").unwrap().as_any().downcast_ref().unwrap();
+    for (row, tokens) in table::u32_lists(&coarse, "tokens").unwrap().iter().enumerate() {
+        assert_eq!(weights.value(row).len(), tokens.len() * 9);
+    }
+    // A Chinese model draws on the images of the English one.
+    let chinese = ["draw", "caption/ucm_cn_r50", "--image", &number, "--to", to, "--force"];
+    sandbox.rsic(&["build", "caption/ucm_cn_r50"]).ok();
+    sandbox.rsic(&chinese).ok();
+    let in_train = texts(&images, "split").iter().position(|split| split == "train").unwrap();
+    let other = texts(&images, "filename").swap_remove(in_train);
+    let held = ["draw", "caption/ucm_cn_r50", "--image", &other, "--to", to, "--force"];
+    sandbox.rsic(&held).fails(1, &["is not in the captioned split"]);
     for (args, words) in [
         (["draw", "caption/ucm_r50", "--image", "nothing.tif", "--to", "x.svg"], "no image `nothing.tif`"),
         (["draw", "caption/ucm_r50", "--image", &image, "--to", "x.png"], "end it in `.svg`"),
@@ -188,6 +206,13 @@ fn a_resnet_in_a_folder_makes_maps_of_any_store_and_grid() {
     assert_eq!(frozen.schema(), tuned.schema());
     assert_ne!(frozen.column_by_name("map").unwrap(), tuned.column_by_name("map").unwrap());
     assert!(sandbox.path("output/train/encoder/ucm_r50_ft/model.safetensors").is_file());
+    let keep = ["-p", "attention.r50.keep_attention=true"];
+    sandbox.rsic(&[&["build", "caption/ucm_r50_ft"], &settings[..], &keep].concat()).ok();
+    let ids = read(&sandbox, "caption/ucm_r50_ft");
+    let image = table::u32s(&ids, "image_id").unwrap().value(0).to_string();
+    let to = sandbox.path("tuned.svg");
+    let draw = ["draw", "caption/ucm_r50_ft", "--image", &image, "--to", to.to_str().unwrap()];
+    sandbox.rsic(&[&draw[..], &settings, &keep].concat()).ok();
     // An image encoder for vectors is refused by name, and the reverse.
     sandbox.rsic(&["build", "embed/ucm", "-p", "models.clip=./models/resnet"]).fails(1, &["resnet", "[attention"]);
 }
@@ -266,18 +291,65 @@ fn settings_that_cannot_work_are_named_with_their_place() {
         ("attention.r50.grid=0", "`grid` must be 1 to 256"),
         ("attention.r50.decoder.decoder_dim=0", "`decoder.decoder_dim`"),
         ("attention.r50.train.lr=-1", "`lr` must be a positive number"),
-        ("attention.r50.train.select=rouge", "rouge"),
+        ("attention.r50.train.select=rouge", "unknown variant `rouge`"),
         ("attention.r50.decoding.n=3", "`n` must be at most `width`"),
-        ("attention.r50.vocabulary.min_word_freq=100000", ""),
         ("attention.knn.encoder=scratch", "not be `constant`"),
         ("attention.mlp.encoder=scratch", "`ucm_mlp` is defined twice"),
-        ("attention.r50.epochs=3", "epochs"),
+        ("attention.r50.epochs=3", "unknown field `epochs`"),
+        ("attention.cn.encoder=scratch", "the name of dataset `ucm_cn`"),
+        ("attention.r50.finetune.from_stage=5", "must be 1 to 4"),
     ] {
-        let ran = sandbox.rsic(&["build", "tokenize/ucm_r50", "-p", setting]);
-        if setting.contains("min_word_freq") {
-            ran.fails(1, &["no word occurs more than 100000 times", "min_word_freq"]);
-        } else {
-            ran.fails(2, &[words]);
-        }
+        sandbox.rsic(&["build", "tokenize/ucm_r50", "-p", setting]).fails(2, &[words]);
     }
+    let rare = ["build", "tokenize/ucm_r50", "-p", "attention.r50.vocabulary.min_word_freq=100000"];
+    sandbox.rsic(&rare).fails(1, &["no word occurs more than 100000 times", "min_word_freq"]);
+}
+
+#[test]
+fn an_edited_test_caption_reaches_scores_alone() {
+    let sandbox = Sandbox::new(TINY);
+    sandbox.rsic(&["build", "score/ucm_r50"]).ok();
+    sandbox.edit("datasets/UCM_captions/dataset.json", |text| {
+        let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let images = json["images"].as_array_mut().unwrap();
+        let image = images.iter_mut().find(|image| image["split"] == "test").unwrap();
+        image["sentences"][0]["raw"] = "Nothing like any other caption .".into();
+        json.to_string()
+    });
+    let built = sandbox.rsic(&["build", "score/ucm_r50"]).ok().built();
+    // The scratch encoder reads all captions, and comes out equal.
+    for target in ["features/ucm_r50", "train/ucm_r50", "caption/ucm_r50"] {
+        assert!(!built.contains(target), "{target}: {built:?}");
+    }
+    assert!(built.contains("tokenize/ucm_r50") && built.contains("score/ucm_r50"), "{built:?}");
+}
+
+#[test]
+fn a_scratch_encoder_that_has_seen_held_out_images_is_refused() {
+    let sandbox = Sandbox::new(TINY);
+    sandbox.edit("datasets/UCM_captions/dataset_ucm_cn.json", |text| text.replacen("\"train\"", "\"test\"", 1));
+    sandbox.rsic(&["build", "score/ucm_cn_r50"]).fails(1, &["held-out images", "images_of"]);
+}
+
+#[test]
+fn training_is_timed_once_per_model() {
+    let sandbox = Sandbox::new(TINY);
+    let args = ["bench", "training", "score/ucm_r50", "train/ucm_r50", "score/ucm_mlp", "--json"];
+    let ran = sandbox.rsic(&args).ok();
+    let all: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let targets: Vec<&str> = all.as_array().unwrap().iter().map(|row| row["target"].as_str().unwrap()).collect();
+    assert_eq!(targets, ["train/ucm_mlp", "train/ucm_r50"]);
+    for row in all.as_array().unwrap() {
+        let [best, last] = ["best_epoch", "epochs"].map(|name| row[name].as_u64().unwrap());
+        assert!((1..=last).contains(&best) && last == 2, "{row}");
+        let [to_best, to_end] = ["best", "all"].map(|name| row[name]["wall_seconds"].as_f64().unwrap());
+        assert!(to_best > 0.0 && to_best <= to_end, "{row}");
+    }
+    // Nothing is kept: the models still have to be trained.
+    assert!(sandbox.rsic(&["build", "train/ucm_r50"]).ok().built().contains("train/ucm_r50"));
+    let seeds = ["bench", "training", "score/ucm_mlp", "--json", "-p", "train.seeds=[1,2]", "-p", "train.epochs=1"];
+    let ran = sandbox.rsic(&seeds).ok();
+    let all: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(all.as_array().unwrap().len(), 2, "{}", ran.out);
+    sandbox.rsic(&["bench", "training", "score/ucm_knn"]).fails(2, &["score/ucm_knn is not trained here"]);
 }

@@ -1,20 +1,19 @@
 //! `rsic export`.
 
 use std::collections::BTreeMap;
-use std::io::{BufWriter, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
 
 use super::Global;
-use crate::model::Bundle;
+use super::file::write;
 use crate::model::checkpoint::{self, Export as Options, ExportFormat};
 use crate::pipeline::plan::Planner;
 use crate::pipeline::target::{self, UsageError};
 use crate::pipeline::{State, Workspace, inputs};
-use crate::stage::Kind;
+use crate::stage::{Kind, Stage};
 use crate::ui::Ui;
 
 /// Write a trained mapper as a file that `ClipCap`'s model loads with `strict=True`.
@@ -74,7 +73,8 @@ impl Export {
         let [node] = nodes[..] else { bail!("`{}` names {} targets: export one", self.target, nodes.len()) };
         let instance = &workspace.graph.nodes[node].instance;
         let caption = workspace.graph.find(&format!("{}/{}", Kind::Caption, instance.name));
-        let caption = caption.filter(|_| instance.kind == Kind::Train).ok_or_else(|| UsageError {
+        let mapper = matches!(workspace.graph.nodes[node].stage, Stage::Train(_) | Stage::ExternalMapper(_));
+        let caption = caption.filter(|_| mapper).ok_or_else(|| UsageError {
             text: format!("{instance} is no trained mapper"),
             hint: "name a target of `train`, such as `train/ucm_amht`".to_owned(),
         })?;
@@ -90,30 +90,4 @@ impl Export {
         let gpt2 = !self.mapper_only;
         inputs::some(workspace, caption, &records, |name| name == "weights" || (gpt2 && name == "gpt2"))
     }
-}
-
-/// Writes a file that is whole or not there; one that is there keeps its permissions, and a link its target.
-pub(super) fn write(path: &Path, content: impl FnOnce(&mut dyn std::io::Write) -> Result<()>) -> Result<()> {
-    let what = || format!("cannot write {}", path.display());
-    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let permissions = std::fs::metadata(path).ok().map(|old| old.permissions());
-    // Without an old file, the user's mask decides, as for any new file.
-    let permissions = permissions.unwrap_or_else(|| std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file =
-        BufWriter::new(tempfile::Builder::new().permissions(permissions).tempfile_in(folder).with_context(what)?);
-    content(&mut file)?;
-    file.flush().with_context(what)?;
-    let file = file.into_inner().map_err(|error| anyhow!(error.into_error())).with_context(what)?;
-    file.as_file().sync_all().with_context(what)?;
-    file.persist(path).with_context(what)?;
-    Ok(())
-}
-
-/// Writes the files of a model into a folder.
-pub(super) fn write_bundle(bundle: &Bundle, folder: &Path) -> Result<()> {
-    for (name, content) in &bundle.files {
-        write(&folder.join(name), |out| Ok(out.write_all(&content.read()?)?))?;
-    }
-    Ok(())
 }

@@ -11,7 +11,7 @@ use clap::{ArgGroup, Args};
 use serde_json::Value;
 
 use super::Global;
-use super::export::write_bundle;
+use super::file::write_bundle;
 use crate::language::Language;
 use crate::model::checkpoint::{self, Adopted, Inspection};
 use crate::model::clip::{self, ImageEncoder};

@@ -11,6 +11,7 @@ pub mod draw;
 pub mod export;
 pub mod failure;
 pub mod fetch;
+mod file;
 pub mod import;
 pub mod lint;
 pub mod log;

@@ -6,6 +6,7 @@
 use super::arithmetic::mean;
 use super::resample::Additive;
 use super::{bleu, meteor, nltk};
+use crate::language::Language;
 
 /// A metric, or several that share their counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,6 +103,14 @@ pub enum Variant {
 impl Variant {
     /// All variants.
     pub const ALL: [Self; 4] = [Self::Ptb, Self::Jieba, Self::Characters, Self::Seed];
+
+    /// The variant that captions of a language are usually compared by.
+    pub fn of(language: Language) -> Self {
+        match language {
+            Language::En => Self::Ptb,
+            Language::Zh => Self::Jieba,
+        }
+    }
 
     /// The name in the `variant` column.
     pub fn name(self) -> &'static str {

@@ -30,5 +30,5 @@ mod score;
 mod golden_tests;
 
 pub use family::{Family, Metric, Variant};
-pub use score::{Measure, Resources, Scores, captions, main_measure, measures, references, score, score_by};
+pub use score::{Measure, Resources, Scores, captions, measures, references, score, score_by};
 pub use words::Words;

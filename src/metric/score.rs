@@ -56,14 +56,6 @@ pub fn captions(image_id: Vec<u32>, caption: Vec<&str>) -> Result<DataFrame> {
 /// What is computed for a language: variant, words, metrics.
 pub type Measure = (Variant, Words, &'static [Metric]);
 
-/// The variant and the words by which captions of a language are usually compared.
-pub fn main_measure(language: Language) -> (Variant, Words) {
-    match language {
-        Language::En => (Variant::Ptb, Words::Ptb),
-        Language::Zh => (Variant::Jieba, Words::Jieba),
-    }
-}
-
 /// What is computed for a language.
 pub fn measures(language: Language) -> &'static [Measure] {
     use Metric::{Bleu, CharacterCosine, Cider, CiderD, Meteor, NltkBleu, RougeL, Spice};

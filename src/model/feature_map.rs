@@ -6,7 +6,23 @@ use serde_json::Value;
 use super::Bundle;
 use super::resnet::ResNet;
 use super::scratch::ScratchVision;
-use crate::picture::Picture;
+use crate::picture::{self, CropRule, Picture};
+
+/// The part of a picture that a model's map covers, scaled to a square: a `ResNet` sees all of it, whatever its proportions, the encoder that
+/// was trained here the middle square.
+pub fn as_seen(picture: &Picture, bundle: &Bundle, side: u32) -> Result<Picture> {
+    if kind(bundle)?.as_deref() == Some("resnet") {
+        return Ok(picture::resize_bicubic(picture, side, side));
+    }
+    Ok(picture::square(picture, side, CropRule::Floor))
+}
+
+/// The `model_type` of config.json.
+fn kind(bundle: &Bundle) -> Result<Option<String>> {
+    let what = || format!("cannot read config.json of model {}", bundle.name);
+    let json: Value = serde_json::from_slice(&bundle.file("config.json")?).with_context(what)?;
+    Ok(json["model_type"].as_str().map(str::to_owned))
+}
 
 /// Any network that turns a picture into a map.
 #[derive(Clone, Debug)]
@@ -20,9 +36,7 @@ pub enum MapEncoder {
 impl MapEncoder {
     /// Reads a model; config.json's `model_type` says of which kind it is.
     pub fn load(bundle: &Bundle) -> Result<Self> {
-        let what = || format!("cannot read config.json of model {}", bundle.name);
-        let json: Value = serde_json::from_slice(&bundle.file("config.json")?).with_context(what)?;
-        match json["model_type"].as_str() {
+        match kind(bundle)?.as_deref() {
             Some("resnet") => Ok(Self::ResNet(Box::new(ResNet::load(bundle)?))),
             Some("rsic_scratch_clip") => Ok(Self::Scratch(Box::new(ScratchVision::load(bundle)?))),
             Some(other) => {

@@ -41,6 +41,14 @@ impl Role {
         groups.iter().any(|group| group.contains(&file))
     }
 
+    /// Where pipeline.toml names such a model.
+    fn setting(self) -> &'static str {
+        match self {
+            Self::MapEncoder => "`encoder` of the [attention.NAME] table",
+            _ => "`models`",
+        }
+    }
+
     fn needs_weights(self) -> bool {
         matches!(self, Self::ImageEncoder | Self::MapEncoder | Self::LanguageModel)
     }
@@ -67,7 +75,7 @@ pub struct NoModel {
 
 /// Finds the files of `source` on this machine; nothing is downloaded.
 pub fn find(source: &str, root: &Path, role: Role) -> Result<ModelFiles, NoModel> {
-    let folder = if is_folder(source) { folder(source, root)? } else { in_hub_cache(source)? };
+    let folder = if is_folder(source) { folder(source, root, role)? } else { in_hub_cache(source, role)? };
     let mut files = BTreeMap::new();
     for name in [&[CONFIG], WEIGHTS, &[PREPROCESSOR], TOKENIZER].concat() {
         let path = folder.join(name);
@@ -129,18 +137,18 @@ fn is_folder(source: &str) -> bool {
     source.starts_with('.') || source.starts_with('/') || source.starts_with('~')
 }
 
-fn folder(source: &str, root: &Path) -> Result<PathBuf, NoModel> {
+fn folder(source: &str, root: &Path, role: Role) -> Result<PathBuf, NoModel> {
     let path = resources::expand(source, root);
     if path.is_dir() {
         return Ok(path);
     }
     Err(NoModel {
         why: format!("model folder {} does not exist", path.display()),
-        hint: "set `models` in pipeline.toml to a folder, a hub id, or \"scratch\"".to_owned(),
+        hint: format!("set {} in pipeline.toml to a folder, a hub id, or \"scratch\"", role.setting()),
     })
 }
 
-fn in_hub_cache(source: &str) -> Result<PathBuf, NoModel> {
+fn in_hub_cache(source: &str, role: Role) -> Result<PathBuf, NoModel> {
     let (id, revision) = id_and_revision(source);
     let cache = cache_folder(&|name| std::env::var_os(name));
     let repo = cache.join(format!("models--{}", id.replace('/', "--")));
@@ -155,9 +163,14 @@ fn in_hub_cache(source: &str) -> Result<PathBuf, NoModel> {
     }
     Err(NoModel {
         why: format!("model {source} is not in the Hugging Face cache {}", cache.display()),
-        hint: format!(
-            "fetch it with `rsic fetch {source}`, or train small models from the data: \
-             `-p models.clip=scratch -p models.gpt2.en=scratch -p models.gpt2.zh=scratch`"
-        ),
+        hint: match role {
+            Role::MapEncoder => format!(
+                "fetch it with `rsic fetch {source}`, or train a small one from the data: `-p attention.NAME.encoder=scratch`"
+            ),
+            _ => format!(
+                "fetch it with `rsic fetch {source}`, or train small models from the data: \
+                 `-p models.clip=scratch -p models.gpt2.en=scratch -p models.gpt2.zh=scratch`"
+            ),
+        },
     })
 }

@@ -325,9 +325,8 @@ fn environment(stage: &Stage) -> BTreeMap<String, String> {
             BTreeMap::from([("device".to_owned(), "cpu".to_owned()), ("precision".to_owned(), "f32".to_owned())])
         }
     };
-    if let Stage::TrainAttention(_) = stage {
-        // Its best epoch is chosen by scores.
-        environment.extend(score::metrics());
+    if let Stage::TrainAttention(train) = stage {
+        environment.extend(train.environment());
     }
     environment
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use arrow::datatypes::Float32Type;
 use serde::{Deserialize, Serialize};
 
-use super::per_image::PerImage;
+use super::per_image::{PerImage, all_finite};
 use super::{Context, Inputs, Outcome};
 use crate::model::clip::ImageEncoder;
 use crate::table;
@@ -34,12 +34,7 @@ impl Embed {
         let per_image = PerImage { column: "vector", width: dim, save_every: SAVE_EVERY };
         let rows = per_image.rows::<Float32Type>(inputs, context, |pictures, names| {
             let mut vectors = encoder.embed(pictures)?;
-            if let Some(at) = vectors.iter().position(|value| !value.is_finite()) {
-                let name = names[at / dim];
-                bail!(
-                    "the image encoder gives no numbers for {name}: its weights are damaged or were never trained well"
-                );
-            }
+            all_finite(&vectors, dim, names)?;
             if self.unit_length {
                 for vector in vectors.chunks_mut(dim) {
                     to_unit_length(vector);

@@ -7,7 +7,7 @@ use arrow::array::{Array as _, ArrowPrimitiveType, UInt32Array};
 use arrow::datatypes::{Float16Type, Float32Type};
 use serde::{Deserialize, Serialize};
 
-use super::per_image::PerImage;
+use super::per_image::{PerImage, all_finite};
 use super::{Context, Inputs, Outcome};
 use crate::model::feature_map::MapEncoder;
 use crate::table;
@@ -32,7 +32,7 @@ pub struct Features {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Store {
-    /// 16-bit floats: half the space; numbers are off by at most one part in 2,048.
+    /// 16-bit floats: half the space; numbers are off by at most one part in 2,048, or by 3e-8 where that is more.
     #[default]
     F16,
     /// 32-bit floats: exact.
@@ -44,7 +44,7 @@ impl Features {
     pub fn run(&self, inputs: &Inputs, context: &mut Context<'_>) -> Result<Outcome> {
         let encoder = MapEncoder::load(&inputs.bundle("encoder")?)?;
         match self.store {
-            // Maps of a network with ReLU at its end are far below the largest 16-bit float; one above it would be infinite.
+            // Maps are far below the largest 16-bit float; a number above it would become infinite.
             Store::F16 => {
                 maps::<Float16Type>(&encoder, inputs, context, |x| Half::from_f32(x.clamp(-65504.0, 65504.0)))
             }
@@ -62,8 +62,11 @@ fn maps<T: ArrowPrimitiveType>(
     let (side, channels) = (encoder.side(), encoder.channels());
     let width = side * side * channels;
     let per_image = PerImage { column: "map", width, save_every: SAVE_EVERY };
-    let rows = per_image
-        .rows::<T>(inputs, context, |pictures, _| Ok(encoder.maps(pictures)?.into_iter().map(&stored).collect()))?;
+    let rows = per_image.rows::<T>(inputs, context, |pictures, names| {
+        let maps = encoder.maps(pictures)?;
+        all_finite(&maps, width, names)?;
+        Ok(maps.into_iter().map(&stored).collect())
+    })?;
     let number = |n: usize| Arc::new(UInt32Array::from(vec![n as u32; rows.digests.len()]));
     let mut outcome = Outcome::default();
     let (height, cells, channels) = (number(side), number(side), number(channels));

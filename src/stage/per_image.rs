@@ -26,7 +26,7 @@ pub(super) struct PerImage<'a> {
     pub(super) column: &'a str,
     /// How many numbers an image has.
     pub(super) width: usize,
-    /// After how many images the rows so far are saved.
+    /// After how many images the rows so far are saved, at first.
     pub(super) save_every: usize,
 }
 
@@ -49,8 +49,8 @@ impl PerImage<'_> {
         compute: impl Fn(&[Picture], &[&str]) -> Result<Vec<T::Native>>,
     ) -> Result<Rows<T>> {
         let wanted = distinct(&inputs.table("images")?)?;
-        let mut known = match &context.previous {
-            Some(table) => self.read::<T>(table)?,
+        let mut known = match context.previous.take() {
+            Some(table) => self.read::<T>(&table)?,
             None => BTreeMap::new(),
         };
         let reused = wanted.iter().filter(|image| known.contains_key(&image.digest)).count();
@@ -74,7 +74,8 @@ impl PerImage<'_> {
                 known.insert(image.digest.clone(), row.to_vec());
             }
             unsaved += batch.len();
-            if unsaved >= self.save_every {
+            // The more there is to save, the more must be new, so that all saves together write no more than three times the whole.
+            if unsaved >= self.save_every.max(known.len() / 2) {
                 context.checkpoint.save(&self.write::<T>(&known)?)?;
                 unsaved = 0;
             }
@@ -102,7 +103,11 @@ impl PerImage<'_> {
 
     /// The rows so far, as a table for the checkpoint.
     fn write<T: ArrowPrimitiveType>(&self, known: &BTreeMap<String, Vec<T::Native>>) -> Result<Vec<u8>> {
-        let values = table::vector_array::<T>(known.values().flatten().copied().collect(), self.width)?;
+        let mut values = Vec::with_capacity(known.len() * self.width);
+        for row in known.values() {
+            values.extend_from_slice(row);
+        }
+        let values = table::vector_array::<T>(values, self.width)?;
         let digests: ArrayRef = Arc::new(StringArray::from_iter_values(known.keys()));
         let schema = Schema::new(vec![
             Field::new("digest", DataType::Utf8, false),
@@ -110,6 +115,15 @@ impl PerImage<'_> {
         ]);
         table::write(&table::make(Arc::new(schema), vec![digests, values])?, &[])
     }
+}
+
+/// Fails, naming the picture, if an encoder gave numbers that are none; every picture has `width` of them.
+pub(super) fn all_finite(values: &[f32], width: usize, names: &[&str]) -> Result<()> {
+    if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+        let name = names[at / width];
+        bail!("the image encoder gives no numbers for {name}: its weights are damaged or were never trained well");
+    }
+    Ok(())
 }
 
 /// A distinct image.
@@ -181,4 +195,80 @@ pub(super) fn rows_by_id(images: &RecordBatch, per_image: &RecordBatch, what: &s
         rows.insert(ids[at], *row);
     }
     Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use arrow::array::UInt32Array;
+    use arrow::datatypes::Float16Type;
+
+    use super::super::Loaded;
+    use super::*;
+    use crate::cache::StatCache;
+    use crate::progress::testing::{Kept, Patience};
+    use crate::progress::{Progress, Silent};
+
+    /// A folder of pictures, all different but the last, which repeats the first; and the `images` table of them.
+    fn pictures(folder: &Path, count: u32) -> RecordBatch {
+        let picture = |n: u32| Picture { width: 2, height: 1, rgb: vec![(n % (count - 1)) as u8; 6] };
+        let names: Vec<String> = (0..count).map(|n| format!("{n}.png")).collect();
+        for (name, n) in names.iter().zip(0..) {
+            image::RgbImage::from_raw(2, 1, picture(n).rgb).unwrap().save(folder.join(name)).unwrap();
+        }
+        let digests = (0..count).map(|n| picture(n).digest().to_hex());
+        let number = |n: u32| -> ArrayRef { Arc::new(UInt32Array::from(vec![n; count as usize])) };
+        let column = |texts: Vec<String>| -> ArrayRef { Arc::new(StringArray::from(texts)) };
+        RecordBatch::try_from_iter([
+            ("filename", column(names)),
+            ("digest", column(digests.collect())),
+            ("width", number(2)),
+            ("height", number(1)),
+        ])
+        .unwrap()
+    }
+
+    #[test]
+    fn a_run_that_was_stopped_computes_the_rest_and_gives_the_same_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let images = pictures(folder.path(), 41);
+        let bytes = table::write(&images, &[]).unwrap();
+        let inputs = Inputs(BTreeMap::from([
+            ("images".to_owned(), Loaded::Object(Box::new(move || Ok(bytes.clone())))),
+            ("files".to_owned(), Loaded::Folder(folder.path().to_owned())),
+        ]));
+        let facts = StatCache::open(&folder.path().join("facts"));
+        let computed = RefCell::new(Vec::new());
+        let run = |kept: &mut Kept, progress: &dyn Progress, previous: Option<RecordBatch>| {
+            let mut context = Context { progress, checkpoint: kept, facts: &facts, previous };
+            let per_image = PerImage { column: "map", width: 2, save_every: 1000 };
+            per_image.rows::<Float16Type>(&inputs, &mut context, |pictures, names| {
+                computed.borrow_mut().extend(names.iter().map(|name| (*name).to_owned()));
+                let half = |x: u8| <Float16Type as ArrowPrimitiveType>::Native::from_f32(f32::from(x) + 0.5);
+                Ok(pictures.iter().flat_map(|picture| [half(picture.rgb[0]), half(0)]).collect())
+            })
+        };
+        let whole = run(&mut Kept::default(), &Silent, None).unwrap();
+        assert_eq!(whole.remark, "40 distinct images: 40 computed, 0 reused");
+        assert_eq!(computed.take().len(), 40, "the repeated picture is computed once");
+        let mut kept = Kept::default();
+        let stopped = run(&mut kept, &Patience::of(BATCH as u64), None);
+        assert!(stopped.err().unwrap().is::<Interrupted>());
+        assert_eq!(computed.take().len(), BATCH);
+        let rest = run(&mut kept, &Silent, None).unwrap();
+        assert_eq!(computed.take().len(), 40 - BATCH);
+        assert!(rest.values == whole.values && rest.digests == whole.digests);
+        // Rows of an earlier table are used again, unless they are of another width.
+        let table = |width: usize| {
+            let maps = table::vector_array::<Float16Type>(whole.values[..4 * width].to_vec(), width).unwrap();
+            let digests: ArrayRef = Arc::new(StringArray::from_iter_values(whole.digests.iter().flatten().take(4)));
+            RecordBatch::try_from_iter([("digest", digests), ("map", maps)]).unwrap()
+        };
+        for (width, new) in [(2, 36), (1, 40)] {
+            let again = run(&mut Kept::default(), &Silent, Some(table(width))).unwrap();
+            assert_eq!(computed.take().len(), new, "rows of {width} numbers");
+            assert!(again.values == whole.values);
+        }
+    }
 }

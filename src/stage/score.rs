@@ -39,15 +39,9 @@ pub struct Score {
 
 /// What of the program is in the key of scores: rows name it, and it decides their numbers.
 pub fn environment() -> BTreeMap<String, String> {
-    let mut environment = metrics();
-    environment.insert("rsic".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
-    environment
-}
-
-/// The versions of metrics and words.
-pub fn metrics() -> BTreeMap<String, String> {
     let words = Words::ALL.map(Words::signature).join(" ");
-    BTreeMap::from([("metrics".to_owned(), signature::VERSION.to_string()), ("words".to_owned(), words)])
+    let (metrics, release) = (signature::VERSION.to_string(), env!("CARGO_PKG_VERSION").to_owned());
+    BTreeMap::from([("metrics".to_owned(), metrics), ("words".to_owned(), words), ("rsic".to_owned(), release)])
 }
 
 /// How intervals are made.

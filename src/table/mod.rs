@@ -19,7 +19,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use crate::digest::Digest;
 
@@ -27,6 +27,11 @@ pub use schema::*;
 
 /// The footer key under which a file's lineage stands.
 pub const LINEAGE: &str = "rsic.lineage";
+
+/// Rows with more numbers than this are written in small groups.
+const WIDE: usize = 1 << 13;
+/// About how many numbers such a group has.
+const GROUP: usize = 1 << 23;
 
 /// Makes a table from its columns, in schema order.
 pub fn make(schema: SchemaRef, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
@@ -36,11 +41,16 @@ pub fn make(schema: SchemaRef, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
 /// Encodes a table as Parquet with `footer` as key-value metadata; equal input gives equal bytes.
 pub fn write(table: &RecordBatch, footer: &[(&str, &str)]) -> Result<Vec<u8>> {
     let pairs = footer.iter().map(|(k, v)| KeyValue::new((*k).to_owned(), (*v).to_owned())).collect();
-    let properties = WriterProperties::builder()
+    let mut properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
         .set_created_by(format!("rsic {}", env!("CARGO_PKG_VERSION")))
-        .set_key_value_metadata(Some(pairs))
-        .build();
+        .set_key_value_metadata(Some(pairs));
+    if let Some(rows) = rows_of_a_group(&table.schema()) {
+        // The writer holds a row group in memory, several times over; and numbers of maps hardly repeat.
+        properties = properties.set_max_row_group_row_count(Some(rows)).set_dictionary_enabled(false);
+        properties = properties.set_statistics_enabled(EnabledStatistics::None);
+    }
+    let properties = properties.build();
     let mut bytes = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut bytes, table.schema(), Some(properties))?;
     writer.write(table)?;
@@ -52,11 +62,26 @@ pub fn write(table: &RecordBatch, footer: &[(&str, &str)]) -> Result<Vec<u8>> {
 pub fn read(bytes: Vec<u8>) -> Result<RecordBatch> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes)).context("not a Parquet file")?;
     let schema = builder.schema().clone();
-    let batches = builder.build()?.collect::<Result<Vec<_>, _>>().context("damaged Parquet file")?;
-    let batch = arrow::compute::concat_batches(&schema, &batches)?;
+    // The reader holds a batch in memory, several times over; a narrow table is one batch, which need not be put together.
+    let all = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(usize::MAX);
+    let rows = rows_of_a_group(&schema).unwrap_or(all).max(1);
+    let batches = builder.with_batch_size(rows).build()?.collect::<Result<Vec<_>, _>>();
+    let batch = match <[RecordBatch; 1]>::try_from(batches.context("damaged Parquet file")?) {
+        Ok([batch]) => batch,
+        Err(batches) => arrow::compute::concat_batches(&schema, &batches)?,
+    };
     // The footer's metadata is not part of the table.
     let plain = Arc::new(Schema::new(schema.fields().clone()));
     Ok(RecordBatch::try_new(plain, batch.columns().to_vec())?)
+}
+
+/// How many rows of a table with wide rows are written and read at once; `None` where rows are narrow.
+fn rows_of_a_group(schema: &Schema) -> Option<usize> {
+    let numbers = schema.fields().iter().map(|field| match field.data_type() {
+        DataType::FixedSizeList(_, numbers) => *numbers as usize,
+        _ => 1,
+    });
+    numbers.max().filter(|widest| *widest > WIDE).map(|widest| (GROUP / widest).max(1))
 }
 
 /// The lineage text in a Parquet file's footer, if there is one.
@@ -243,6 +268,19 @@ mod tests {
         let moved = column_hashes(&tokens_table(&[vec![1], vec![2, 3]])).unwrap();
         assert_ne!(base["ids"], moved["ids"]);
         assert_eq!(base["image_id"], moved["image_id"]);
+    }
+
+    #[test]
+    fn wide_rows_come_back_from_several_groups() {
+        let dim = WIDE + 1;
+        let rows = GROUP / dim + 3;
+        let values: Vec<f32> = (0..rows * dim).map(|at| at as f32).collect();
+        let names: ArrayRef = Arc::new(StringArray::from_iter_values((0..rows).map(|row| row.to_string())));
+        let table = make(embeddings(dim), vec![names, vector_array::<Float32Type>(values, dim).unwrap()]).unwrap();
+        let bytes = write(&table, &[]).unwrap();
+        let builder = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes.clone())).unwrap();
+        assert_eq!(builder.metadata().num_row_groups(), 2);
+        assert_eq!(read(bytes).unwrap(), table);
     }
 
     #[test]

@@ -122,6 +122,11 @@ pub fn vocabulary() -> SchemaRef {
     schema(&[("id", DataType::UInt32, false), ("word", DataType::Utf8, false), ("count", DataType::UInt32, true)])
 }
 
+/// `tokenize` of the attention baseline: one row per caption of the validation images.
+pub fn references() -> SchemaRef {
+    schema(&[("image_id", DataType::UInt32, false), ("raw", DataType::Utf8, false)])
+}
+
 /// `train` of the attention baseline: one row per epoch; losses are nats per word, `val_bleu_4` and `val_cider_d` are of free-running
 /// captions of the validation images; `best` marks the epoch whose weights are kept.
 pub fn attention_history() -> SchemaRef {

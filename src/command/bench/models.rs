@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::command::Global;
-use crate::command::export::write_bundle;
+use crate::command::file::write_bundle;
 use crate::language::Language;
 use crate::model::captioner::{Captioner, Images};
 use crate::model::checkpoint::save_weights;

@@ -1,6 +1,7 @@
 //! `rsic bench training`.
 
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -12,7 +13,7 @@ use crate::command::build::finish;
 use crate::pipeline::run::{self, Options};
 use crate::pipeline::target::{self, UsageError};
 use crate::pipeline::{NodeId, Workspace, inputs};
-use crate::progress::Checkpoint;
+use crate::progress::{Checkpoint, Progress};
 use crate::stage::{Content, Context, Kind, Outcome, Stage};
 use crate::table;
 use crate::ui::{self, Ui};
@@ -20,7 +21,8 @@ use crate::ui::{self, Ui};
 /// Train models anew and say how long each took to its best epoch on the validation images.
 ///
 /// What training reads is built first and not counted; images are encoded once for all models that share an encoder. Training itself
-/// runs whatever the cache holds, and its result is thrown away. Models run one after the other, each with all threads.
+/// runs whatever the cache holds, and its result is thrown away. Models run one after the other, each with all threads. An epoch counts with
+/// its validation: of a mapper the loss on given captions, of an attention model that and the scores of captions that it writes.
 #[derive(Debug, Args)]
 pub(super) struct Training {
     /// The models, such as `score/ucm_amht` or `train/ucm_r50`.
@@ -35,11 +37,13 @@ pub(super) struct Training {
 #[derive(Debug, Serialize)]
 struct Took {
     target: String,
+    /// Reading, verifying and decoding what training reads.
+    loading: Spent,
     epochs: usize,
     best_epoch: usize,
-    /// Until the end of the best epoch, its validation included.
+    /// From the first epoch to the end of the best one, validation included.
     best: Spent,
-    /// Until training ended.
+    /// From the first epoch to the end of the last one.
     all: Spent,
 }
 
@@ -71,19 +75,25 @@ impl Training {
             let name = spec.instance.to_string();
             let inputs = inputs::some(&workspace, node, &summary.records, |_| true)?;
             let progress = ui.progress(&name);
-            let mut clock = Clock::start();
-            let mut context = Context {
-                progress: progress.as_ref(),
-                checkpoint: &mut clock,
-                facts: &workspace.facts,
-                previous: None,
-            };
+            let watch = Watch { progress: progress.as_ref(), begun: OnceLock::new() };
+            let mut clock = Clock::default();
+            let started = Moment::now();
+            let mut context =
+                Context { progress: &watch, checkpoint: &mut clock, facts: &workspace.facts, previous: None };
             let outcome = spec.stage.run(&inputs, &mut context).with_context(|| name.clone())?;
-            let all_of_it = clock.spent();
+            let begun = watch.begun.get().copied().context("training reported no epoch")?;
             drop(progress);
             let best_epoch = best_epoch(&outcome)?;
-            let best = clock.epochs.get(best_epoch - 1).copied().context("the best epoch left no trace")?;
-            all.push(Took { target: name, epochs: clock.epochs.len(), best_epoch, best, all: all_of_it });
+            let (best, last) = (clock.epochs.get(best_epoch - 1), clock.epochs.last());
+            let (best, last) = best.zip(last).context("the best epoch left no trace")?;
+            all.push(Took {
+                target: name,
+                loading: started.to(begun),
+                epochs: clock.epochs.len(),
+                best_epoch,
+                best: begun.to(*best),
+                all: begun.to(*last),
+            });
         }
         if self.json {
             ui.out(&serde_json::to_string_pretty(&all)?);
@@ -93,38 +103,74 @@ impl Training {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The nodes that train the targets.
+    /// The nodes that train the targets, each once; with several seeds all runs.
     fn trained(&self, workspace: &Workspace) -> Result<Vec<NodeId>> {
-        let train = |node: NodeId| {
+        let mut trained = Vec::new();
+        for node in target::resolve(&workspace.graph, &self.targets)? {
             let instance = &workspace.graph.nodes[node].instance;
-            let node = workspace.graph.find(&format!("{}/{}", Kind::Train, instance.name));
-            let node = node.filter(|node| !matches!(workspace.graph.nodes[*node].stage, Stage::ExternalMapper(_)));
-            node.ok_or_else(|| UsageError {
-                text: format!("{instance} is not trained here"),
-                hint: "name a mapper or an attention model, such as `score/ucm_amht`".to_owned(),
-            })
-        };
-        let nodes = target::resolve(&workspace.graph, &self.targets)?;
-        Ok(nodes.into_iter().map(train).collect::<Result<_, UsageError>>()?)
+            let find = |name: &str| workspace.graph.find(&format!("{}/{name}", Kind::Train));
+            let runs = workspace.config.train.seeds.iter().map(|seed| find(&format!("{}_seed{seed}", instance.name)));
+            let nodes: Vec<NodeId> = [find(&instance.name)].into_iter().chain(runs).flatten().collect();
+            let here = |node: &&NodeId| !matches!(workspace.graph.nodes[**node].stage, Stage::ExternalMapper(_));
+            let nodes: Vec<NodeId> = nodes.iter().filter(here).copied().collect();
+            if nodes.is_empty() {
+                let text = format!("{instance} is not trained here");
+                let hint = "name a mapper or an attention model, such as `score/ucm_amht`".to_owned();
+                return Err(UsageError { text, hint }.into());
+            }
+            trained.extend(nodes.into_iter().filter(|node| !trained.contains(node)).collect::<Vec<_>>());
+        }
+        Ok(trained)
+    }
+}
+
+/// A moment.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    wall: Instant,
+    cpu: Option<f64>,
+}
+
+impl Moment {
+    fn now() -> Self {
+        Self { wall: Instant::now(), cpu: cpu_seconds() }
+    }
+
+    fn to(self, later: Self) -> Spent {
+        let cpu_seconds = later.cpu.zip(self.cpu).map(|(later, now)| later - now);
+        Spent { wall_seconds: later.wall.duration_since(self.wall).as_secs_f64(), cpu_seconds }
+    }
+}
+
+/// Passes progress on, and notes when the first epoch begins: what a stage reads is there by then.
+struct Watch<'a> {
+    progress: &'a dyn Progress,
+    begun: OnceLock<Moment>,
+}
+
+impl Progress for Watch<'_> {
+    fn begin(&self, what: &str, total: u64, unit: &str) {
+        self.begun.get_or_init(Moment::now);
+        self.progress.begin(what, total, unit);
+    }
+
+    fn advance(&self, steps: u64) {
+        self.progress.advance(steps);
+    }
+
+    fn note(&self, text: &str) {
+        self.progress.note(text);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.progress.cancelled()
     }
 }
 
 /// Keeps no state, but notes when one is saved: at the end of every epoch.
+#[derive(Default)]
 struct Clock {
-    started: Instant,
-    cpu: Option<f64>,
-    epochs: Vec<Spent>,
-}
-
-impl Clock {
-    fn start() -> Self {
-        Self { started: Instant::now(), cpu: cpu_seconds(), epochs: Vec::new() }
-    }
-
-    fn spent(&self) -> Spent {
-        let cpu_seconds = cpu_seconds().zip(self.cpu).map(|(now, then)| now - then);
-        Spent { wall_seconds: self.started.elapsed().as_secs_f64(), cpu_seconds }
-    }
+    epochs: Vec<Moment>,
 }
 
 impl Checkpoint for Clock {
@@ -133,7 +179,7 @@ impl Checkpoint for Clock {
     }
 
     fn save(&mut self, _: &[u8]) -> Result<()> {
-        self.epochs.push(self.spent());
+        self.epochs.push(Moment::now());
         Ok(())
     }
 }
@@ -170,6 +216,7 @@ fn print(ui: &Ui, all: &[Took]) {
         vec![
             took.target.clone(),
             format!("{} of {}", took.best_epoch, took.epochs),
+            wall(took.loading),
             wall(took.best),
             cpu(took.best),
             format!("{:.2}", took.best.wall_seconds / slowest),
@@ -177,25 +224,30 @@ fn print(ui: &Ui, all: &[Took]) {
             cpu(took.all),
         ]
     });
-    let header = ["target", "best epoch", "wall to best", "CPU to best", "of the slowest", "wall", "CPU"];
+    let header = ["target", "best epoch", "loading", "wall to best", "CPU to best", "of the slowest", "wall", "CPU"];
     ui.out(&ui::table(&header, rows));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::progress::Silent;
 
     #[test]
-    fn the_clock_counts_work_and_every_saved_state() {
-        let mut clock = Clock::start();
-        let started = Instant::now();
+    fn the_clock_counts_work_from_the_first_epoch_on() {
+        let watch = Watch { progress: &Silent, begun: OnceLock::new() };
+        let mut clock = Clock::default();
+        watch.begin("epoch 1/2", 3, "batches");
+        let begun = *watch.begun.get().unwrap();
         // Work of a quarter of a second shows in the processor's time.
-        while started.elapsed() < Duration::from_millis(250) {}
+        while begun.wall.elapsed() < Duration::from_millis(250) {}
         clock.save(b"state").unwrap();
+        watch.begin("epoch 2/2", 3, "batches");
         clock.save(b"state").unwrap();
-        assert_eq!(clock.epochs.len(), 2);
-        assert!(clock.epochs[0].wall_seconds >= 0.25 && clock.epochs[0].wall_seconds <= clock.epochs[1].wall_seconds);
-        assert!(clock.epochs[0].cpu_seconds.is_none_or(|cpu| cpu > 0.0));
+        assert_eq!(watch.begun.get().unwrap().wall, begun.wall, "the first epoch begins once");
+        let [first, second] = [0, 1].map(|epoch: usize| begun.to(clock.epochs[epoch]));
+        assert!(first.wall_seconds >= 0.25 && first.wall_seconds <= second.wall_seconds);
+        assert!(first.cpu_seconds.is_none_or(|cpu| cpu > 0.0));
         assert!(clock.load().unwrap().is_none());
     }
 }

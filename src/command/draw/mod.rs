@@ -11,10 +11,11 @@ use arrow::array::RecordBatch;
 use clap::Args;
 
 use super::Global;
-use super::export::write;
-use crate::picture::{self, CropRule, Picture};
+use super::file::write;
+use crate::model::feature_map::as_seen;
+use crate::picture::{self, Picture};
 use crate::pipeline::config::near;
-use crate::pipeline::models::SCRATCH;
+use crate::pipeline::graph::From;
 use crate::pipeline::plan::Planner;
 use crate::pipeline::target::{self, UsageError};
 use crate::pipeline::{State, Workspace, inputs};
@@ -58,24 +59,18 @@ impl Draw {
             return Err(UsageError { text, hint: "`--force` overwrites it".to_owned() }.into());
         }
         let workspace = global.peek()?;
-        let (name, captions, inputs) = self.built(&workspace)?;
-        let images = inputs.table("images")?;
-        let (id, filename) = self.image(&images)?;
-        let (dataset, model) = workspace.config.dataset_of(&name).context("the target is of no dataset")?;
-        let settings = model_settings(&workspace, model)?;
-        let path = workspace.root.join(&workspace.config.datasets[dataset].images).join(&filename);
-        let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let picture = picture::decode(&bytes).with_context(|| format!("cannot decode {}", path.display()))?;
-        let (caption, words) = words(&captions, &inputs.table("vocabulary")?, id)?;
-        let shown = as_seen(&picture, settings);
-        let drawing = Drawing { title: &filename, caption: &caption, picture: &shown, words: &words };
+        let built = self.built(&workspace)?;
+        let image = self.image(&built.inputs.table("images")?)?;
+        let (caption, words) = words(&built.captions, &built.inputs.table("vocabulary")?, image.id)?;
+        let picture = picture(&workspace, &built.dataset, &image)?;
+        let picture = as_seen(&picture, &built.encoder.bundle("encoder")?, SIDE)?;
+        let drawing = Drawing { title: &image.filename, caption: &caption, picture: &picture, words: &words };
         write(&self.to, |out| Ok(out.write_all(drawing.svg()?.as_bytes())?))?;
-        ui.say(&format!("{filename}: \"{caption}\" is drawn in {}", self.to.display()));
+        ui.say(&format!("{}: \"{caption}\" is drawn in {}", image.filename, self.to.display()));
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The instance's name, its captions and its inputs.
-    fn built(&self, workspace: &Workspace) -> Result<(String, RecordBatch, Inputs)> {
+    fn built(&self, workspace: &Workspace) -> Result<Built> {
         let nodes = target::resolve(&workspace.graph, std::slice::from_ref(&self.target))?;
         let [node] = nodes[..] else { bail!("`{}` names {} targets: draw one", self.target, nodes.len()) };
         let spec = &workspace.graph.nodes[node];
@@ -95,37 +90,61 @@ impl Draw {
         let output = record.output("captions").context("the captions have no table")?;
         let bytes = workspace.cache.get(&output.stored())?;
         let captions = table::read(bytes.ok_or_else(|| anyhow!("the captions are damaged or gone: build again"))?)?;
-        let name = spec.instance.name.clone();
         let records: BTreeMap<_, _> =
             plan.nodes.into_iter().filter_map(|planned| Some((planned.node, planned.record?))).collect();
-        let inputs = inputs::some(workspace, node, &records, |name| name == "images" || name == "vocabulary")?;
-        Ok((name, captions, inputs))
-    }
-
-    /// The number and the file name of the image.
-    fn image(&self, images: &RecordBatch) -> Result<(u32, String)> {
-        let (ids, names) = (table::u32s(images, "image_id")?.values(), table::strings(images, "filename")?);
-        let number: Option<u32> = self.image.parse().ok();
-        let mut rows = ids.iter().zip(names.iter().flatten());
-        let found = rows.find(|(id, name)| *name == self.image || Some(**id) == number);
-        found.map(|(id, name)| (*id, name.to_owned())).ok_or_else(|| {
-            let hint = near(&self.image, names.iter().flatten()).unwrap_or_else(|| "see `rsic show`".to_owned());
-            UsageError { text: format!("the dataset has no image `{}`", self.image), hint }.into()
+        let features = spec.inputs.iter().find_map(|input| match input.from {
+            From::Output { node, output: "features", .. } => Some(node),
+            _ => None,
+        });
+        let features = features.context("the captions are of no feature maps")?;
+        let dataset = workspace.config.dataset_of(&spec.instance.name).context("the target is of no dataset")?.0;
+        Ok(Built {
+            dataset: dataset.to_owned(),
+            captions,
+            inputs: inputs::some(workspace, node, &records, |name| name == "images" || name == "vocabulary")?,
+            encoder: inputs::some(workspace, features, &records, |name| name == "encoder")?,
         })
     }
+
+    fn image(&self, images: &RecordBatch) -> Result<Image> {
+        let (ids, names) = (table::u32s(images, "image_id")?.values(), table::strings(images, "filename")?);
+        let digests = table::strings(images, "digest")?;
+        let number: Option<u32> = self.image.parse().ok();
+        let row = (0..ids.len()).find(|&row| names.value(row) == self.image || Some(ids[row]) == number);
+        let row = row.ok_or_else(|| {
+            let hint = near(&self.image, names.iter().flatten()).unwrap_or_else(|| "see `rsic show`".to_owned());
+            UsageError { text: format!("the dataset has no image `{}`", self.image), hint }
+        })?;
+        let [filename, digest] = [names, digests].map(|column| column.value(row).to_owned());
+        Ok(Image { id: ids[row], filename, digest })
+    }
 }
 
-/// Whether the encoder of a model, or of one of its runs, is the scratch one.
-fn model_settings(workspace: &Workspace, model: &str) -> Result<bool> {
-    let named = |name: &&String| model == name.as_str() || model.starts_with(&format!("{name}_seed"));
-    let name = workspace.config.attention.keys().filter(named).max_by_key(|name| name.len());
-    let name = name.with_context(|| format!("`{model}` is no model under [attention]"))?;
-    Ok(workspace.config.attention[name].encoder == SCRATCH)
+/// Captions and what they were made from.
+struct Built {
+    dataset: String,
+    captions: RecordBatch,
+    /// Of the captions.
+    inputs: Inputs,
+    /// What made the feature maps.
+    encoder: Inputs,
 }
 
-/// The picture as the network sees it: the scratch encoder its middle square, a `ResNet` all of it, whatever its proportions.
-fn as_seen(picture: &Picture, middle: bool) -> Picture {
-    if middle { picture::square(picture, SIDE, CropRule::Floor) } else { picture::resize_bicubic(picture, SIDE, SIDE) }
+struct Image {
+    id: u32,
+    filename: String,
+    digest: String,
+}
+
+/// The picture that was captioned. Fails if the file shows another one by now.
+fn picture(workspace: &Workspace, dataset: &str, image: &Image) -> Result<Picture> {
+    let path = workspace.root.join(&workspace.config.datasets[dataset].images).join(&image.filename);
+    let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let picture = picture::decode(&bytes).with_context(|| format!("cannot decode {}", path.display()))?;
+    if picture.digest().to_hex() != image.digest {
+        bail!("{} has changed since it was captioned: build again", path.display());
+    }
+    Ok(picture)
 }
 
 /// The caption of an image, and its words with the weights of the cells.

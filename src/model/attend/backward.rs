@@ -16,9 +16,9 @@ struct Slopes {
     state: Buffer,
     /// By what the LSTM reads.
     input: Buffer,
-    /// By the mixed pixels before the gate.
+    /// By the mixed cells before the gate.
     context: Buffer,
-    /// By the scores of the pixels.
+    /// By the scores of the cells.
     scores: Buffer,
     /// By the first `h` and `c` of every caption.
     first: [Vec<f32>; 2],
@@ -62,7 +62,7 @@ impl Decoder {
     /// From the last step to the first.
     ///
     /// - `by_h`: the gradient by the states after every step, from the output layer alone.
-    /// - `by_alphas`: the gradient by the pixels' weights, from the second part of the loss alone.
+    /// - `by_alphas`: the gradient by the cells' weights, from the second part of the loss alone.
     fn backward_steps(&self, forward: &Forward, by_h: &[f32], by_alphas: &[f32]) -> Result<Slopes> {
         let config = &self.config;
         let (width, wide, input_width, gates) =
@@ -78,7 +78,7 @@ impl Decoder {
             state: Buffer::new(rows * wide),
             input: Buffer::new(rows * input_width),
             context: Buffer::new(rows * config.encoder_dim),
-            scores: Buffer::new(rows * images.pixels),
+            scores: Buffer::new(rows * images.cells),
             first: [0, 1].map(|_| vec![0.0; batch.captions() * width]),
         };
         for step in (0..batch.steps()).rev() {
@@ -107,10 +107,10 @@ impl Decoder {
             (
                 state.par_chunks_mut(wide),
                 slopes.context[of(config.encoder_dim)].par_chunks_mut(config.encoder_dim),
-                slopes.scores[of(images.pixels)].par_chunks_mut(images.pixels),
+                slopes.scores[of(images.cells)].par_chunks_mut(images.cells),
                 input.par_chunks(input_width),
                 range.clone().into_par_iter(),
-                batch.images[..count].par_iter().zip(by_alphas.par_chunks(images.pixels)),
+                batch.images[..count].par_iter().zip(by_alphas.par_chunks(images.cells)),
             )
                 .into_par_iter()
                 .for_each(|(slope, context, alphas, input, row, (&image, from_loss))| {
@@ -120,9 +120,9 @@ impl Decoder {
                     let (by_compared, by_gate) = slope[..gates].split_at_mut(config.attention_dim);
                     gate_back(gate, seen, &input[config.embed_dim..], by_gate, context);
                     alphas.copy_from_slice(from_loss);
-                    let pixels = images.of(&features, image).chunks_exact(config.encoder_dim);
-                    for (alpha, pixel) in alphas.iter_mut().zip(pixels) {
-                        *alpha += rows::dot(context, pixel);
+                    let cells = images.of(&features, image).chunks_exact(config.encoder_dim);
+                    for (alpha, cell) in alphas.iter_mut().zip(cells) {
+                        *alpha += rows::dot(context, cell);
                     }
                     rows::softmax_back(forward.alphas(row), alphas, 1.0);
                     compared_back(images.of(&images.projected, image), compared, &scores, alphas, by_compared);
@@ -132,7 +132,7 @@ impl Decoder {
         Ok(slopes)
     }
 
-    /// Hands over the gradients of what every step uses, except attention's view of the pixels.
+    /// Hands over the gradients of what every step uses, except attention's view of the cells.
     fn give_steps(&self, forward: &Forward, slopes: &Slopes) -> Result<()> {
         let (width, wide, input_width, gates) =
             (self.config.decoder_dim, self.config.state_width(), self.config.input_width(), self.config.gates());
@@ -159,7 +159,7 @@ impl Decoder {
         self.give(&["embedding.weight"], &table)
     }
 
-    /// What makes the first states: gives the gradient by the mean pixels, `[n, encoder_dim]`.
+    /// What makes the first states: gives the gradient by the mean cells, `[n, encoder_dim]`.
     fn backward_init(&self, forward: &Forward, slopes: &Slopes) -> Result<Vec<f32>> {
         let (width, dim, images) = (self.config.decoder_dim, self.config.encoder_dim, forward.images.count);
         let mut by_first = vec![0.0; images * 2 * width];
@@ -180,9 +180,9 @@ impl Decoder {
         Ok(by_means)
     }
 
-    /// Attention's view of the pixels, all steps of an image together.
+    /// Attention's view of the cells, all steps of an image together.
     ///
-    /// - `by_means`: the gradient by the mean pixels, if the one by the features (`[n, pixels, encoder_dim]`) is wanted.
+    /// - `by_means`: the gradient by the mean cells, if the one by the features (`[n, cells, encoder_dim]`) is wanted.
     fn backward_images(
         &self,
         forward: &Forward,
@@ -196,43 +196,43 @@ impl Decoder {
             rows_of[image].extend(batch.rows_of(caption));
         }
         let scores = self.stacked(&["attention.full_att.weight"])?;
-        let pixels = images.count * images.pixels;
-        let mut projected = Buffer::new(pixels * width);
+        let cells = images.count * images.cells;
+        let mut projected = Buffer::new(cells * width);
         let mut by_scores = Buffer::new(images.count * width);
         (
-            projected.par_chunks_mut(images.pixels * width),
+            projected.par_chunks_mut(images.cells * width),
             by_scores.par_chunks_mut(width),
-            images.projected.par_chunks(images.pixels * width),
+            images.projected.par_chunks(images.cells * width),
             rows_of.par_iter(),
         )
             .into_par_iter()
             .for_each(|(slope, by_scores, projected, rows)| {
                 let steps: Vec<_> = rows
                     .iter()
-                    .map(|row| (&trace.state[row * wide..][..width], &slopes.scores[row * images.pixels..]))
+                    .map(|row| (&trace.state[row * wide..][..width], &slopes.scores[row * images.cells..]))
                     .collect();
                 projected_back(projected, &steps, &scores, slope, by_scores);
             });
         self.give(&["attention.full_att.weight"], &column_sums(&by_scores, width))?;
         self.give(&["attention.full_att.bias"], &[rows::sum(&slopes.scores)])?;
         self.give(&["attention.encoder_att.bias"], &column_sums(&projected, width))?;
-        let by_projected = Mat::new(&projected, pixels, width);
+        let by_projected = Mat::new(&projected, cells, width);
         let features = values(&images.features)?;
         let mut weight = vec![0.0; width * dim];
-        gemm(by_projected.t(), Mat::new(&features, pixels, dim), MatMut::new(&mut weight, width, dim), Start::Zero);
+        gemm(by_projected.t(), Mat::new(&features, cells, dim), MatMut::new(&mut weight, width, dim), Start::Zero);
         self.give(&["attention.encoder_att.weight"], &weight)?;
 
         let Some(by_means) = by_means else { return Ok(None) };
-        let mut by_features = vec![0.0; pixels * dim];
+        let mut by_features = vec![0.0; cells * dim];
         let weight = values(self.variable("attention.encoder_att.weight")?)?;
-        gemm(by_projected, Mat::new(&weight, width, dim), MatMut::new(&mut by_features, pixels, dim), Start::Zero);
-        (by_features.par_chunks_mut(images.pixels * dim), by_means.par_chunks(dim), rows_of.par_iter())
+        gemm(by_projected, Mat::new(&weight, width, dim), MatMut::new(&mut by_features, cells, dim), Start::Zero);
+        (by_features.par_chunks_mut(images.cells * dim), by_means.par_chunks(dim), rows_of.par_iter())
             .into_par_iter()
             .for_each(|(slope, by_mean, rows)| {
-                for (pixel, slope) in slope.chunks_exact_mut(dim).enumerate() {
-                    rows::axpy(slope, 1.0 / images.pixels as f32, by_mean);
+                for (cell, slope) in slope.chunks_exact_mut(dim).enumerate() {
+                    rows::axpy(slope, 1.0 / images.cells as f32, by_mean);
                     for &row in rows {
-                        rows::axpy(slope, forward.alphas(row)[pixel], &slopes.context[row * dim..][..dim]);
+                        rows::axpy(slope, forward.alphas(row)[cell], &slopes.context[row * dim..][..dim]);
                     }
                 }
             });
@@ -270,21 +270,21 @@ fn gate_back(gate: &[f32], context: &[f32], by_seen: &[f32], by_gate: &mut [f32]
     }
 }
 
-/// From the gradients by the scores of one row's pixels, writes the one by what all pixels are compared with.
+/// From the gradients by the scores of one row's cells, writes the one by what all cells are compared with.
 fn compared_back(projected: &[f32], compared: &[f32], scores: &[f32], by_scores: &[f32], by_compared: &mut [f32]) {
     let (mut sum, mut slope) = (vec![0.0; compared.len()], vec![0.0; compared.len()]);
     by_compared.fill(0.0);
-    for (pixel, &by_score) in projected.chunks_exact(compared.len()).zip(by_scores) {
-        sum.copy_from_slice(pixel);
+    for (cell, &by_score) in projected.chunks_exact(compared.len()).zip(by_scores) {
+        sum.copy_from_slice(cell);
         rows::add_to(&mut sum, compared);
         rows::relu_back(&sum, scores, &mut slope);
         rows::axpy(by_compared, by_score, &slope);
     }
 }
 
-/// Writes the gradients by the projected pixels of one image and, from that image, by the weights that make scores.
+/// Writes the gradients by the projected cells of one image and, from that image, by the weights that make scores.
 ///
-/// - `steps`: for all steps of all captions of the image, what pixels were compared with, and the gradients by their scores.
+/// - `steps`: for all steps of all captions of the image, what cells were compared with, and the gradients by their scores.
 fn projected_back(
     projected: &[f32],
     steps: &[(&[f32], &[f32])],
@@ -296,10 +296,10 @@ fn projected_back(
     let (mut sum, mut other) = (vec![0.0; width], vec![0.0; width]);
     by_projected.fill(0.0);
     by_weights.fill(0.0);
-    let pixels = projected.chunks_exact(width).zip(by_projected.chunks_exact_mut(width));
-    for (at, (pixel, by_pixel)) in pixels.enumerate() {
+    let cells = projected.chunks_exact(width).zip(by_projected.chunks_exact_mut(width));
+    for (at, (cell, by_pixel)) in cells.enumerate() {
         for (compared, by_scores) in steps {
-            sum.copy_from_slice(pixel);
+            sum.copy_from_slice(cell);
             rows::add_to(&mut sum, compared);
             rows::relu_back(&sum, scores, &mut other);
             rows::axpy(by_pixel, by_scores[at], &other);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 
 use super::batch::Caption as Given;
-use super::train::Features;
+use super::features::MapSource;
 use super::vocabulary::{END, START, Vocabulary};
 use super::{Decoder, Writer};
 use crate::language::Language;
@@ -46,7 +46,7 @@ impl<'a> Captioner<'a> {
     /// Fails with [`Interrupted`] when asked to stop, and if the settings do not fit the vocabulary.
     pub fn caption(
         &self,
-        features: &dyn Features,
+        features: &dyn MapSource,
         images: &[ImageRow],
         config: &DecodeConfig,
         max_tokens: usize,
@@ -80,7 +80,7 @@ impl<'a> Captioner<'a> {
     /// - `tokens`: of every image, as [`Captioner::caption`] gives them.
     pub fn attention(
         &self,
-        features: &dyn Features,
+        features: &dyn MapSource,
         images: &[ImageRow],
         tokens: &[&[u32]],
         batch: usize,

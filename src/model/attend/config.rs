@@ -12,9 +12,9 @@ const LARGEST: usize = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AttendConfig {
-    /// Numbers per pixel of a feature map.
+    /// Numbers per cell of a feature map.
     pub encoder_dim: usize,
-    /// Width in which pixels and the decoder's state are compared.
+    /// Width in which cells and the decoder's state are compared.
     pub attention_dim: usize,
     /// Width of a word's embedding.
     pub embed_dim: usize,
@@ -49,12 +49,12 @@ impl AttendConfig {
     /// Embeddings and output weight lie within 0.1, the output bias is 0; the others have PyTorch's defaults.
     pub(super) fn tensors(&self) -> Vec<(&'static str, Vec<usize>, Init)> {
         let (x, a, e, h, v) = (self.encoder_dim, self.attention_dim, self.embed_dim, self.decoder_dim, self.vocab_size);
-        let (of_pixel, of_state) = (Init::linear(x), Init::linear(h));
+        let (of_cell, of_state) = (Init::linear(x), Init::linear(h));
         vec![
             ("attention.decoder_att.bias", vec![a], of_state),
             ("attention.decoder_att.weight", vec![a, h], of_state),
-            ("attention.encoder_att.bias", vec![a], of_pixel),
-            ("attention.encoder_att.weight", vec![a, x], of_pixel),
+            ("attention.encoder_att.bias", vec![a], of_cell),
+            ("attention.encoder_att.weight", vec![a, x], of_cell),
             ("attention.full_att.bias", vec![1], Init::linear(a)),
             ("attention.full_att.weight", vec![1, a], Init::linear(a)),
             // PyTorch draws all weights of a recurrent cell by the size of its state.
@@ -67,10 +67,10 @@ impl AttendConfig {
             ("f_beta.weight", vec![x, h], of_state),
             ("fc.bias", vec![v], Init::Constant(0.0)),
             ("fc.weight", vec![v, h], Init::Uniform(0.1)),
-            ("init_c.bias", vec![h], of_pixel),
-            ("init_c.weight", vec![h, x], of_pixel),
-            ("init_h.bias", vec![h], of_pixel),
-            ("init_h.weight", vec![h, x], of_pixel),
+            ("init_c.bias", vec![h], of_cell),
+            ("init_c.weight", vec![h, x], of_cell),
+            ("init_h.bias", vec![h], of_cell),
+            ("init_h.weight", vec![h, x], of_cell),
         ]
     }
 }

@@ -12,7 +12,7 @@ use crate::model::ops::Mask;
 pub(super) struct Forward {
     pub(super) images: Images,
     pub(super) batch: Batch,
-    /// The mean pixel of every image.
+    /// The mean cell of every image.
     pub(super) means: Buffer,
     pub(super) trace: Trace,
     /// Of what [`Self::shown`] lacks.
@@ -24,7 +24,7 @@ pub(super) struct Forward {
 impl Forward {
     /// Reads all captions.
     ///
-    /// - `features`: `f32[n, pixels, encoder_dim]`.
+    /// - `features`: `f32[n, cells, encoder_dim]`.
     /// - `mask`: of the states before the output layer, by the captions' places in the list and their steps.
     pub(super) fn run(net: &Net, features: &Tensor, captions: &[Caption], mask: Option<Mask>) -> Result<Self> {
         let images = net.images(features)?;
@@ -32,7 +32,7 @@ impl Forward {
         let width = net.config.decoder_dim;
         let means = net.means(&images)?;
         let mut memory = net.begin(&means, &batch.images);
-        let mut trace = Trace::new(&net.config, images.pixels, batch.rows());
+        let mut trace = Trace::new(&net.config, images.cells, batch.rows());
         let mut shown = Buffer::new(batch.rows() * width);
         for step in 0..batch.steps() {
             let range = batch.step(step);
@@ -45,15 +45,15 @@ impl Forward {
         Ok(Self { images, batch, means, trace, mask, shown })
     }
 
-    /// The weights of the pixels in one row.
+    /// The weights of the cells in one row.
     pub(super) fn alphas(&self, row: usize) -> &[f32] {
-        &self.trace.alphas[row * self.images.pixels..][..self.images.pixels]
+        &self.trace.alphas[row * self.images.cells..][..self.images.cells]
     }
 
-    /// For every caption, longest first: the sum of each pixel's weights over its steps, `[captions, pixels]`.
+    /// For every caption, longest first: the sum of each cell's weights over its steps, `[captions, cells]`.
     pub(super) fn coverage(&self) -> Vec<f32> {
-        let mut sums = vec![0.0; self.batch.captions() * self.images.pixels];
-        for (caption, sums) in sums.chunks_exact_mut(self.images.pixels).enumerate() {
+        let mut sums = vec![0.0; self.batch.captions() * self.images.cells];
+        for (caption, sums) in sums.chunks_exact_mut(self.images.cells).enumerate() {
             for row in self.batch.rows_of(caption) {
                 rows::add_to(sums, self.alphas(row));
             }

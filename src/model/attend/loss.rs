@@ -20,7 +20,7 @@ pub struct Loss {
     pub total: Tensor,
     /// The mean over all words but the starts of `-log p`, in nats.
     pub cross_entropy: f64,
-    /// The mean over captions and pixels of `(1 - sum over steps of the pixel's weight)^2`.
+    /// The mean over captions and cells of `(1 - sum over steps of the cell's weight)^2`.
     pub stochastic: f64,
     /// How many words were predicted.
     pub targets: usize,
@@ -31,16 +31,16 @@ pub(super) struct Saved {
     pub(super) forward: Forward,
     /// The gradient of the loss by the scores of all words: `[rows, vocab_size]`.
     pub(super) by_logits: Buffer,
-    /// The gradient by every weight of a pixel, from the second part of the loss: `[captions, pixels]`, the same at all steps.
+    /// The gradient by every weight of a cell, from the second part of the loss: `[captions, cells]`, the same at all steps.
     pub(super) by_alphas: Vec<f32>,
 }
 
 impl Decoder {
     /// The loss of captions whose words are given.
     ///
-    /// - `features`: `f32[n, pixels, encoder_dim]`; if candle follows them, they get gradients as well.
+    /// - `features`: `f32[n, cells, encoder_dim]`; if candle follows them, they get gradients as well.
     /// - `captions`: each with start and end; their order does not matter.
-    /// - `alpha_c`: the factor of the second part, which asks that every pixel be looked at.
+    /// - `alpha_c`: the factor of the second part, which asks that every cell be looked at.
     /// - `dropout`: of the states before the output layer, by the captions' places in the list; `None` for evaluation.
     ///
     /// Fails without captions, or if one does not fit the features and the vocabulary.

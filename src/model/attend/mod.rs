@@ -1,9 +1,9 @@
-//! The decoder of "Show, attend and tell" (Xu et al., 2015), in the form of the PyTorch tutorial: an LSTM that looks at the pixels of a
+//! The decoder of "Show, attend and tell" (Xu et al., 2015), in the form of the PyTorch tutorial: an LSTM that looks at the cells of a
 //! feature map anew for every word.
 //!
-//! Before each word every pixel `x_i` gets the score `e_i = w . relu(W_e x_i + W_d h)`; their softmax `alpha` mixes the pixels to `z`,
+//! Before each word every cell `x_i` gets the score `e_i = w . relu(W_e x_i + W_d h)`; their softmax `alpha` mixes the cells to `z`,
 //! which a gate scales: `z <- sigmoid(W_f h) * z`. The LSTM reads `[embedding(word); z]`, and its new state predicts the next word. It
-//! begins with two linear functions of the mean pixel.
+//! begins with two linear functions of the mean cell.
 //!
 //! Every caption has the same bits whatever others are in its batch and however many threads work.
 
@@ -11,9 +11,11 @@ mod backward;
 mod batch;
 mod captioner;
 mod config;
+mod features;
 mod forward;
 mod loss;
 mod net;
+mod settings;
 mod train;
 mod tuned;
 mod vocabulary;
@@ -32,11 +34,10 @@ use super::weights::{TensorFile, Tensors, Weights};
 pub use batch::Caption;
 pub use captioner::{Captioner, ImageRow};
 pub use config::AttendConfig;
+pub use features::{Encoder, MapSource, ReadMaps, Stored};
 pub use loss::Loss;
-pub use train::{
-    AttendData, AttendTraining, Encoder, Epoch, Features, Plan, ReadMaps, Selection, Stored, Trained, ValScores,
-    Validate, train,
-};
+pub use settings::{AttendTraining, Selection};
+pub use train::{AttendData, Epoch, Plan, Trained, ValScores, Validate, train};
 pub use tuned::{OpenPictures, Tuned};
 pub use vocabulary::{END, SPECIAL, START, Vocabulary};
 pub use writer::{State, Writer};

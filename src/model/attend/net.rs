@@ -13,7 +13,7 @@ use crate::model::ops::values;
 /// What reads the state `h`, one below the other: attention, the gate, the LSTM.
 pub(super) const STATE_WEIGHTS: [&str; 3] = ["attention.decoder_att.weight", "f_beta.weight", "decode_step.weight_hh"];
 pub(super) const STATE_BIASES: [&str; 3] = ["attention.decoder_att.bias", "f_beta.bias", "decode_step.bias_hh"];
-/// What makes the first `h` and `c` of the mean pixel.
+/// What makes the first `h` and `c` of the mean cell.
 pub(super) const INIT_WEIGHTS: [&str; 2] = ["init_h.weight", "init_c.weight"];
 pub(super) const INIT_BIASES: [&str; 2] = ["init_h.bias", "init_c.bias"];
 
@@ -58,12 +58,12 @@ pub(super) struct Net {
 
 /// The feature maps of some images.
 pub(super) struct Images {
-    /// `f32[n, pixels, encoder_dim]`, contiguous.
+    /// `f32[n, cells, encoder_dim]`, contiguous.
     pub(super) features: Tensor,
-    /// Every pixel as attention compares it: `[n, pixels, attention_dim]`.
+    /// Every cell as attention compares it: `[n, cells, attention_dim]`.
     pub(super) projected: Buffer,
     pub(super) count: usize,
-    pub(super) pixels: usize,
+    pub(super) cells: usize,
 }
 
 /// The LSTM's state of some rows: `[rows, decoder_dim]` each.
@@ -80,9 +80,9 @@ pub(super) struct Trace {
     /// `[rows, attention_dim + encoder_dim + 4 decoder_dim]`: `W_d h + b`, the gate, and the LSTM's gates (in, forget, new, out) after their
     /// activations.
     pub(super) state: Buffer,
-    /// `[rows, pixels]`.
+    /// `[rows, cells]`.
     pub(super) alphas: Buffer,
-    /// The mixed pixels before the gate.
+    /// The mixed cells before the gate.
     pub(super) context: Buffer,
     /// What the LSTM reads: `[embedding; gated context]`.
     pub(super) input: Buffer,
@@ -108,13 +108,13 @@ impl AttendConfig {
 }
 
 impl Trace {
-    pub(super) fn new(config: &AttendConfig, pixels: usize, rows: usize) -> Self {
+    pub(super) fn new(config: &AttendConfig, cells: usize, rows: usize) -> Self {
         let block = |width: usize| Buffer::new(rows * width);
         Self {
             h_before: block(config.decoder_dim),
             c_before: block(config.decoder_dim),
             state: block(config.state_width()),
-            alphas: block(pixels),
+            alphas: block(cells),
             context: block(config.encoder_dim),
             input: block(config.input_width()),
             tanh_c: block(config.decoder_dim),
@@ -123,7 +123,7 @@ impl Trace {
 }
 
 impl Images {
-    /// The pixels of one image.
+    /// The cells of one image.
     pub(super) fn of<'a>(&self, all: &'a [f32], image: usize) -> &'a [f32] {
         let len = all.len() / self.count;
         &all[image * len..][..len]
@@ -155,30 +155,30 @@ impl Net {
         })
     }
 
-    /// Prepares feature maps, `f32[n, pixels, encoder_dim]`.
+    /// Prepares feature maps, `f32[n, cells, encoder_dim]`.
     pub(super) fn images(&self, features: &Tensor) -> Result<Images> {
-        let (count, pixels, dim) = features.dims3()?;
+        let (count, cells, dim) = features.dims3()?;
         let wanted = self.config.encoder_dim;
         ensure!(
-            count > 0 && pixels > 0 && dim == wanted,
-            "features of shape {:?}, not [images, pixels, {wanted}]",
+            count > 0 && cells > 0 && dim == wanted,
+            "features of shape {:?}, not [images, cells, {wanted}]",
             features.dims()
         );
         let features = features.detach().contiguous()?;
         let projected = self.encoder.apply(&values(&features)?);
-        Ok(Images { features, projected, count, pixels })
+        Ok(Images { features, projected, count, cells })
     }
 
-    /// The mean pixel of every image: `[n, encoder_dim]`.
+    /// The mean cell of every image: `[n, encoder_dim]`.
     pub(super) fn means(&self, images: &Images) -> Result<Buffer> {
         let dim = self.config.encoder_dim;
         let mut means = Buffer::new(images.count * dim);
         let features = values(&images.features)?;
-        (means.par_chunks_mut(dim), features.par_chunks(images.pixels * dim)).into_par_iter().for_each(
-            |(mean, pixels)| {
+        (means.par_chunks_mut(dim), features.par_chunks(images.cells * dim)).into_par_iter().for_each(
+            |(mean, cells)| {
                 mean.fill(0.0);
-                pixels.chunks_exact(dim).for_each(|pixel| rows::add_to(mean, pixel));
-                rows::scale(mean, 1.0 / images.pixels as f32);
+                cells.chunks_exact(dim).for_each(|cell| rows::add_to(mean, cell));
+                rows::scale(mean, 1.0 / images.cells as f32);
             },
         );
         Ok(means)
@@ -216,7 +216,7 @@ impl Net {
         let input = part(&mut trace.input, range, config.input_width());
         let state = part(&mut trace.state, range, wide);
         (
-            part(&mut trace.alphas, range, images.pixels).par_chunks_mut(images.pixels),
+            part(&mut trace.alphas, range, images.cells).par_chunks_mut(images.cells),
             part(&mut trace.context, range, config.encoder_dim).par_chunks_mut(config.encoder_dim),
             input.par_chunks_mut(config.input_width()),
             state.par_chunks_mut(wide),
@@ -253,12 +253,12 @@ impl Net {
         Ok(())
     }
 
-    /// Writes the weight of every pixel.
+    /// Writes the weight of every cell.
     fn attend(&self, projected: &[f32], compared: &[f32], alphas: &mut [f32]) {
         let width = compared.len();
         let (mut sum, mut positive) = (vec![0.0; width], vec![0.0; width]);
-        for (alpha, pixel) in alphas.iter_mut().zip(projected.chunks_exact(width)) {
-            sum.copy_from_slice(pixel);
+        for (alpha, cell) in alphas.iter_mut().zip(projected.chunks_exact(width)) {
+            sum.copy_from_slice(cell);
             rows::add_to(&mut sum, compared);
             rows::relu(&sum, &mut positive);
             *alpha = rows::dot(&positive, &self.scores) + self.scores_bias;
@@ -272,11 +272,11 @@ impl Net {
     }
 }
 
-/// Writes the sum of all pixels, each times its weight.
-fn mix(pixels: &[f32], alphas: &[f32], context: &mut [f32]) {
+/// Writes the sum of all cells, each times its weight.
+fn mix(cells: &[f32], alphas: &[f32], context: &mut [f32]) {
     context.fill(0.0);
-    for (pixel, &alpha) in pixels.chunks_exact(context.len()).zip(alphas) {
-        rows::axpy(context, alpha, pixel);
+    for (cell, &alpha) in cells.chunks_exact(context.len()).zip(alphas) {
+        rows::axpy(context, alpha, cell);
     }
 }
 

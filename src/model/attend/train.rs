@@ -1,138 +1,19 @@
 //! Training of the decoder, and of an encoder along with it.
 
 use anyhow::{Result, bail, ensure};
-use candle_core::{Tensor, Var};
+use candle_core::Var;
 use serde::{Deserialize, Serialize};
 
 use super::batch::Caption;
+use super::features::{Encoder, MapSource};
+use super::settings::{AttendTraining, Selection};
 use super::{AttendConfig, Decoder};
 use crate::digest::Digest;
 use crate::model::adamw::{AdamW, AdamWConfig, Clip};
 use crate::model::init::Rng;
-use crate::model::ops::{Dropout, adaptive_average, backward, tensor};
+use crate::model::ops::{Dropout, backward};
 use crate::model::saved::{pack, unpack};
 use crate::progress::{Checkpoint, Interrupted, Progress};
-
-/// `[attention.NAME.train]`: the settings of a run; the defaults are the tutorial's.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AttendTraining {
-    /// How often every caption is seen, at most.
-    pub epochs: u32,
-    /// Captions per step. It is a parameter of the optimisation, so it is in the key.
-    pub batch_size: usize,
-    /// The learning rate at the beginning.
-    pub lr: f64,
-    /// Every element of a gradient is limited to plus or minus this.
-    pub grad_clip: f32,
-    /// How much it counts that every pixel be looked at.
-    pub alpha_c: f64,
-    /// Share of the state that the output layer does not see.
-    pub dropout: f64,
-    /// The learning rate is multiplied by this ...
-    pub lr_decay: f64,
-    /// ... after this many epochs without gain on the validation images, and again after as many.
-    pub decay_after: u32,
-    /// Training ends after this many epochs without gain.
-    pub stop_after: u32,
-    /// What gain is.
-    pub select: Selection,
-}
-
-/// The score of free-running captions of the validation images by which an epoch is chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Selection {
-    /// CIDEr-D.
-    #[default]
-    CiderD,
-    /// BLEU-4.
-    #[serde(rename = "bleu_4")]
-    Bleu4,
-}
-
-impl Default for AttendTraining {
-    fn default() -> Self {
-        Self {
-            epochs: 120,
-            batch_size: 32,
-            lr: 4e-4,
-            grad_clip: 5.0,
-            alpha_c: 1.0,
-            dropout: 0.5,
-            lr_decay: 0.8,
-            decay_after: 8,
-            stop_after: 20,
-            select: Selection::CiderD,
-        }
-    }
-}
-
-impl AttendTraining {
-    /// What types cannot say.
-    pub fn check(&self) -> Result<()> {
-        ensure!(self.epochs > 0 && self.batch_size > 0, "`epochs` and `batch_size` must be at least 1");
-        ensure!(self.decay_after > 0 && self.stop_after > 0, "`decay_after` and `stop_after` must be at least 1");
-        for (name, value) in [("lr", self.lr), ("grad_clip", f64::from(self.grad_clip))] {
-            ensure!(value.is_finite() && value > 0.0, "`{name}` must be a positive number, not {value}");
-        }
-        ensure!(self.alpha_c.is_finite() && self.alpha_c >= 0.0, "`alpha_c` must be a number from 0 on");
-        ensure!((0.0..1.0).contains(&self.dropout), "`dropout` must lie in [0, 1), not {}", self.dropout);
-        ensure!(self.lr_decay > 0.0 && self.lr_decay <= 1.0, "`lr_decay` must lie in (0, 1], not {}", self.lr_decay);
-        Ok(())
-    }
-}
-
-/// Where the feature maps of images come from.
-pub trait Features {
-    /// The cells of these images: `f32[images, cells, channels]`.
-    fn cells(&self, images: &[u32]) -> Result<Tensor>;
-
-    /// The encoder that makes them, if it is trained along.
-    fn encoder(&self) -> Option<&dyn Encoder> {
-        None
-    }
-}
-
-/// An encoder that is trained along with the decoder.
-pub trait Encoder {
-    /// The cells of these images, `f32[images, cells, channels]`, from which gradients go back to the weights.
-    fn cells_to_learn(&self, images: &[u32]) -> Result<Tensor>;
-
-    /// The weights that are trained.
-    fn parameters(&self) -> Vec<(String, Var)>;
-
-    /// All weights as a SafeTensors file; equal weights give equal bytes.
-    fn save(&self) -> Result<Vec<u8>>;
-
-    /// Takes the weights of such a file.
-    fn restore(&self, weights: &[u8]) -> Result<()>;
-}
-
-/// Finds maps by their numbers: those of some maps, one map after the other.
-pub type ReadMaps = Box<dyn Fn(&[u32]) -> Result<Vec<f32>>>;
-
-/// Maps that `read` finds by their numbers, each `f32[side * side, channels]`.
-pub struct Stored {
-    /// Cells along a side of a map.
-    pub side: usize,
-    /// Numbers per cell.
-    pub channels: usize,
-    /// Cells along a side of the grid to which maps are averaged, if not their own.
-    pub grid: Option<usize>,
-    /// Where maps are.
-    pub read: ReadMaps,
-}
-
-impl Features for Stored {
-    fn cells(&self, images: &[u32]) -> Result<Tensor> {
-        let maps = tensor((self.read)(images)?, (images.len(), self.side * self.side, self.channels))?;
-        match self.grid {
-            Some(grid) if grid != self.side => Ok(adaptive_average(&maps, grid)?),
-            _ => Ok(maps),
-        }
-    }
-}
 
 /// Captions to learn from: each the number of its image and its word ids, start and end among them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -206,7 +87,7 @@ pub struct Plan<'a> {
 /// batch if the user asked to stop.
 pub fn train(
     plan: &Plan<'_>,
-    features: &dyn Features,
+    features: &dyn MapSource,
     data: &AttendData,
     validate: Option<&Validate<'_>>,
     checkpoint: &mut dyn Checkpoint,
@@ -232,7 +113,7 @@ pub fn train(
 /// A run after some epochs.
 struct Run<'a> {
     plan: &'a Plan<'a>,
-    features: &'a dyn Features,
+    features: &'a dyn MapSource,
     decoder: Decoder,
     optimiser: AdamW,
     /// Of the encoder, if it is trained along.
@@ -258,7 +139,7 @@ struct State {
 }
 
 impl<'a> Run<'a> {
-    fn new(plan: &'a Plan<'a>, features: &'a dyn Features) -> Result<Self> {
+    fn new(plan: &'a Plan<'a>, features: &'a dyn MapSource) -> Result<Self> {
         let decoder = Decoder::init(plan.decoder, plan.seed)?;
         let encoder = features.encoder().map(|encoder| (encoder, adam(encoder.parameters())));
         let (history, best) = (Vec::new(), Best::default());

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use candle_core::{Tensor, Var};
 
-use super::train::{Encoder, Features};
+use super::features::{Encoder, MapSource};
 use crate::model::ops::{adaptive_average, tensor, values};
 use crate::model::resnet::TunedResNet;
 use crate::picture::Picture;
@@ -31,7 +31,7 @@ impl<'a> Tuned<'a> {
 
     /// The `ResNet`'s config.json.
     pub fn config(&self) -> Result<Vec<u8>> {
-        Ok(self.resnet.save()?.file("config.json")?.to_vec())
+        self.resnet.config()
     }
 
     /// Numbers per cell.
@@ -47,7 +47,7 @@ impl<'a> Tuned<'a> {
     }
 }
 
-impl Features for Tuned<'_> {
+impl MapSource for Tuned<'_> {
     fn cells(&self, images: &[u32]) -> Result<Tensor> {
         let (cells, channels) = (self.resnet.side().pow(2), self.resnet.channels());
         let mut known = self.known.borrow_mut();

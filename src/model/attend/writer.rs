@@ -42,10 +42,10 @@ impl Writer {
         Self { never, ..self }
     }
 
-    /// Where the decoder looked while it wrote: for every caption the weights of the pixels at each word, `[words, pixels]`; those of a word
+    /// Where the decoder looked while it wrote: for every caption the weights of the cells at each word, `[words, cells]`; those of a word
     /// add up to 1.
     ///
-    /// - `features`: `f32[n, pixels, encoder_dim]`.
+    /// - `features`: `f32[n, cells, encoder_dim]`.
     /// - `captions`: as [`search`](search::search) gives them, without the start.
     pub fn attention(&self, features: &Tensor, captions: &[Caption]) -> Result<Vec<Vec<f32>>> {
         let whole: Vec<Vec<u32>> = captions.iter().map(|caption| [&[self.start], caption.ids].concat()).collect();
@@ -60,7 +60,7 @@ impl Writer {
     }
 }
 
-/// Input: features, `f32[images, pixels, encoder_dim]`.
+/// Input: features, `f32[images, cells, encoder_dim]`.
 impl search::Decoder for Writer {
     type State = State;
 
@@ -79,7 +79,7 @@ impl search::Decoder for Writer {
         ensure!(words.len() == rows, "{} words for {rows} rows", words.len());
         let config = &self.net.config;
         ensure!(words.iter().all(|&word| (word as usize) < config.vocab_size), "a word is not in the vocabulary");
-        let mut trace = Trace::new(config, state.images.pixels, rows);
+        let mut trace = Trace::new(config, state.images.cells, rows);
         self.net.step(&state.images, (&state.which, words), &mut state.memory, &mut trace, &(0..rows))?;
         Ok(Logits::new(self.net.predict(&state.memory.h).to_vec(), config.vocab_size))
     }

@@ -10,10 +10,11 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use super::{contiguous, each_row, result, tensor, values};
 use crate::model::kernel::rows;
 
+#[cfg(test)]
 /// The means of square maps, `f32[n, side * side, channels]`, over a grid: `f32[n, grid * grid, channels]`.
 ///
 /// Panics if `grid` is 0.
-pub fn average(maps: &[f32], side: usize, channels: usize, grid: usize) -> Vec<f32> {
+pub(crate) fn average(maps: &[f32], side: usize, channels: usize, grid: usize) -> Vec<f32> {
     Cells::square(side, grid, channels).means(maps)
 }
 
@@ -157,6 +158,23 @@ mod tests {
         assert!(adaptive_average(&x, 0).unwrap_err().to_string().contains("a grid of 0 x 0"));
         assert_eq!(adaptive_average(&x, 3).unwrap().dims(), [3, 9, 3]);
         assert!(average(&[], 2, 3, 4).is_empty());
+    }
+
+    #[test]
+    fn thread_counts_change_no_bit() {
+        // More elements than one thread takes.
+        let maps = Init::Normal(1.0).tensor(1, "maps", (3, 64, 256)).unwrap();
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let x = Var::from_tensor(&maps).unwrap();
+                let cells = adaptive_average(&x, 14).unwrap();
+                let grads = (&cells * &cells).unwrap().sum_all().unwrap().backward().unwrap();
+                let by_x = grads.get(&x).unwrap();
+                (values(&cells).unwrap().to_vec(), values(by_x).unwrap().to_vec())
+            })
+        };
+        assert!(run(1) == run(3));
     }
 
     proptest! {

@@ -29,7 +29,9 @@ use rayon::prelude::*;
 pub use activation::{Activation, activate, add, gelu, gelu_new, quick_gelu, relu, sigmoid, tanh};
 pub use assemble::assemble;
 pub use attention::{Masking, attention, attention_kv, attention_qkv};
-pub use average::{adaptive_average, average};
+pub use average::adaptive_average;
+#[cfg(test)]
+pub(crate) use average::average;
 pub use conv::{Conv, conv2d};
 pub use dropout::Dropout;
 pub(crate) use dropout::Mask;

@@ -25,7 +25,7 @@ pub use shape::{Differences, LayerType, ResNetShape};
 pub use tuned::TunedResNet;
 
 /// Side in pixels of the pictures that the network sees.
-const SIDE: u32 = 256;
+pub const SIDE: u32 = 256;
 /// The mean and deviation of `ImageNet`'s pictures.
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const STD: [f32; 3] = [0.229, 0.224, 0.225];
@@ -75,7 +75,7 @@ impl ResNet {
     ///
     /// A picture is resized to 256 x 256 pixels whatever its proportions (bicubic, as Pillow does it) and normalised with the
     /// mean and deviation of `ImageNet`. The bits of a picture's map do not depend on the other pictures. Fails if numbers are not
-    /// finite. [`average`](super::ops::average) brings maps to another grid.
+    /// finite. [`adaptive_average`](super::ops::adaptive_average) brings maps to another grid.
     pub fn maps(&self, pictures: &[Picture]) -> Result<Vec<f32>> {
         let mut maps = Vec::with_capacity(pictures.len() * self.side() * self.side() * self.channels());
         for some in pictures.chunks(TOGETHER) {

@@ -38,7 +38,8 @@ impl TunedResNet {
         let stages = shape.depths.len();
         ensure!(
             first_trained < stages,
-            "no stage {first_trained} to train among the {stages} of model {}",
+            "no stage {} to train among the {stages} of model {}",
+            first_trained + 1,
             bundle.name
         );
         Self::build(shape, weights, first_trained, &bundle.name).with_context(|| cannot_use(bundle))
@@ -99,6 +100,11 @@ impl TunedResNet {
     /// All weights that are trained, sorted by name, for an optimiser; those of convolutions are `f32[kh * kw * c, out]`.
     pub fn parameters(&self) -> Vec<(String, Var)> {
         self.variables.iter().map(|(name, variable)| (name.clone(), variable.clone())).collect()
+    }
+
+    /// The model's config.json.
+    pub fn config(&self) -> Result<Vec<u8>> {
+        Ok(serde_json::to_vec_pretty(&self.shape.config_json()?)?)
     }
 
     /// The model with its present weights (`config.json`, `model.safetensors`), for [`ResNet::load`]; equal weights give equal bytes.

@@ -65,6 +65,12 @@ impl Config {
                 let rule = format!("may hold only a-z, 0-9, `-` and `_`, not end in `_ft`, and not be `{floors}`");
                 return wrong(&key, format!("attention name `{name}` {rule}"), None);
             }
+            if let Some(dataset) =
+                self.datasets.keys().find(|dataset| self.dataset_of(dataset).is_some_and(|(_, model)| model == name))
+            {
+                let why = format!("attention `{name}` on another dataset would have the name of dataset `{dataset}`");
+                return wrong(&key, why, Some("give one of them another name".to_owned()));
+            }
             if let Err(error) = attention.check() {
                 return wrong(&key, format!("attention `{name}`: {error:#}"), None);
             }

@@ -27,12 +27,13 @@ impl Builder<'_> {
                 output("sentences", dataset.annotations, "sentences", &["image_id", "sent_id", "raw"]),
             ],
         );
-        let entries = || output("images", dataset.ingest, "images", &["image_id", "filename", "split", "digest"]);
+        // File names serve messages alone.
+        let entries = || output("images", dataset.ingest, "images", &["image_id", "split", "digest"]);
         let words = || output("vocabulary", vocabulary, "vocabulary", &["word"]);
         let learnt_from = || {
             let tokens = output("tokens", vocabulary, "tokens", &["image_id", "ids"]);
-            let sentences = output("sentences", dataset.annotations, "sentences", &["image_id", "raw"]);
-            vec![entries(), words(), tokens, sentences]
+            let references = output("references", vocabulary, "references", &["image_id", "raw"]);
+            vec![entries(), words(), tokens, references]
         };
         let train = |seed: u64, finetune: Option<Finetune>| {
             Stage::TrainAttention(TrainAttention {

@@ -7,6 +7,14 @@
 //!       \--> caption/ucm_{constant,class,knn,human,human_distinct,<captions>} --> score/...
 //! ```
 //!
+//! The attention baseline, with its encoder frozen and trained along:
+//!
+//! ```text
+//! annotations/ucm --> tokenize/ucm_r50 ---------------> train/ucm_r50 --> caption/ucm_r50 --> score/ucm_r50
+//!     \--> ingest/ucm --> features/ucm_r50 ----------/
+//!      \-------------------> train/ucm_r50_ft --> features/ucm_r50_ft --> caption/ucm_r50_ft --> score/ucm_r50_ft
+//! ```
+//!
 //! Scores read `annotations`, never images: captions made elsewhere can be scored where there are no images.
 
 mod attention;

@@ -6,7 +6,9 @@ mod train;
 mod vocabulary;
 
 use anyhow::{Result, ensure};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
 use super::features::Store;
 use crate::model::attend::AttendTraining;
@@ -42,7 +44,7 @@ pub struct AttentionSettings {
     #[serde(default)]
     pub finetune: Finetune,
     /// How captions are searched for.
-    #[serde(default = "beam_of_five")]
+    #[serde(default = "beam_of_five", deserialize_with = "set_aside_unless_told")]
     pub decoding: DecodeConfig,
     /// Whether the weights of the cells are kept as a column of the captions.
     #[serde(default)]
@@ -84,6 +86,9 @@ impl Default for Widths {
 }
 
 /// How an encoder is trained along with the decoder; the defaults are the tutorial's.
+///
+/// Statistics of batch normalisations stay as they are, which the tutorial's do not. Training sees maps as 32-bit floats, captioning as they
+/// are stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Finetune {
@@ -101,6 +106,13 @@ impl Default for Finetune {
 
 fn beam_of_five() -> DecodeConfig {
     DecodeConfig { method: Method::BeamSetAside, width: 5, ..DecodeConfig::default() }
+}
+
+/// Decoding settings whose method, where none is named, is that of [`beam_of_five`].
+fn set_aside_unless_told<'de, D: Deserializer<'de>>(given: D) -> Result<DecodeConfig, D::Error> {
+    let mut given = Map::<String, Value>::deserialize(given)?;
+    given.entry("method").or_insert_with(|| Method::BeamSetAside.name().into());
+    serde_json::from_value(given.into()).map_err(D::Error::custom)
 }
 
 /// The largest side of a grid: of more cells than a picture has pixels nothing is learnt.
@@ -121,7 +133,7 @@ impl AttentionSettings {
         ensure!(self.vocabulary.max_words > 0, "`vocabulary.max_words` must be at least 1");
         let Finetune { lr, from_stage } = self.finetune;
         ensure!(lr.is_finite() && lr > 0.0, "`finetune.lr` must be a positive number, not {lr}");
-        ensure!(from_stage > 0, "`finetune.from_stage` counts from 1");
+        ensure!((1..=4).contains(&from_stage), "`finetune.from_stage` must be 1 to 4, not {from_stage}");
         self.train.check()?;
         self.decoding.check(self.max_tokens())
     }
@@ -129,5 +141,27 @@ impl AttentionSettings {
     /// The longest caption in tokens, its end among them.
     pub fn max_tokens(&self) -> usize {
         self.vocabulary.max_words + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_said_has_the_tutorials_value() {
+        let parse = |text: &str| toml::from_str::<AttentionSettings>(&format!("encoder = \"x\"\n{text}"));
+        let plain = parse("").unwrap();
+        assert_eq!(plain.decoding, beam_of_five());
+        assert_eq!((plain.train.lr, plain.train.stop_after, plain.vocabulary.max_words), (4e-4, 20, 50));
+        // The rest of a table that is given in part keeps its defaults, the method among them.
+        let wider = parse("decoding = { width = 3 }").unwrap().decoding;
+        assert_eq!(wider, DecodeConfig { width: 3, ..beam_of_five() });
+        let greedy = parse("decoding = { method = \"greedy\" }").unwrap().decoding;
+        assert_eq!(greedy.method, Method::Greedy);
+        for (text, words) in [("decoding = { widht = 3 }", "widht"), ("decoding = { method = \"best\" }", "best")] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(words) && error.contains("line 2"), "{error}");
+        }
     }
 }

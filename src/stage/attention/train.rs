@@ -1,6 +1,6 @@
 //! `train/<dataset>_<attention model>`: feature maps and words -> a decoder.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,13 +15,14 @@ use super::super::train::no_leak;
 use super::super::{Context, Inputs, Outcome, score};
 use super::{Finetune, Widths, maps, vocabulary};
 use crate::language::{Language, Split};
-use crate::metric::{self, Metric};
+use crate::metric::{self, Metric, Variant, Words, signature};
 use crate::model::attend::{
-    self, AttendConfig, AttendData, AttendTraining, Captioner, Decoder, Epoch, Features, ImageRow, OpenPictures, Plan,
+    self, AttendConfig, AttendData, AttendTraining, Captioner, Decoder, Epoch, ImageRow, MapSource, OpenPictures, Plan,
     Trained, Tuned, ValScores, Validate,
 };
-use crate::model::resnet::TunedResNet;
+use crate::model::resnet::{SIDE, TunedResNet};
 use crate::model::search::{DecodeConfig, Method};
+use crate::picture;
 use crate::progress::{Progress, Unseen};
 use crate::table;
 
@@ -31,7 +32,7 @@ pub const TRAIN_VERSION: u32 = 1;
 /// How many validation images are captioned together. The scores do not depend on it.
 const TOGETHER: usize = 64;
 
-/// Reads `images`, `tokens`, `vocabulary` and, for the validation's references, `sentences`; writes `history` and `weights`.
+/// Reads `images`, `tokens`, `vocabulary` and `references` of the validation images; writes `history` and `weights`.
 ///
 /// With a frozen encoder it reads `features`, and where that is a scratch encoder which learnt from another dataset also that one's
 /// `encoder_images`. With one that is trained along it reads `encoder` and the image files instead, and writes the encoder as well.
@@ -64,9 +65,9 @@ impl TrainAttention {
             let resnet = TunedResNet::load(&inputs.bundle("encoder")?, finetune.from_stage - 1)?;
             let tuned = Tuned::new(resnet, open(&images, inputs.path("files")?)?, self.grid);
             let rows = table::u32s(&images, "image_id")?.values().iter().copied().zip(0..).collect();
-            let trained = self.train(inputs, context, (&images, &rows), (&tuned, tuned.channels()), finetune.lr)?;
+            let mut trained = self.train(inputs, context, (&images, &rows), (&tuned, tuned.channels()), finetune.lr)?;
             outcome.bytes("config.json", tuned.config()?, "json");
-            let weights = trained.encoder.clone().context("training gave no encoder")?;
+            let weights = trained.encoder.take().context("training gave no encoder")?;
             outcome.bytes("model.safetensors", weights, "safetensors");
             return finish(outcome, trained);
         }
@@ -80,6 +81,12 @@ impl TrainAttention {
         finish(outcome, trained)
     }
 
+    /// What of the program is in the key besides: the best epoch is chosen by scores.
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        let words = Words::of(self.language).signature();
+        BTreeMap::from([("metrics".to_owned(), signature::VERSION.to_string()), ("words".to_owned(), words)])
+    }
+
     /// Trains on features with so many numbers per cell.
     ///
     /// - `rows`: the number of each image's features, by image id.
@@ -88,7 +95,7 @@ impl TrainAttention {
         inputs: &Inputs,
         context: &mut Context<'_>,
         (images, rows): (&RecordBatch, &BTreeMap<u32, u32>),
-        (features, encoder_dim): (&dyn Features, usize),
+        (features, encoder_dim): (&dyn MapSource, usize),
         encoder_lr: f64,
     ) -> Result<Trained> {
         let vocabulary = vocabulary::read(&inputs.table("vocabulary")?)?;
@@ -97,13 +104,16 @@ impl TrainAttention {
         let decoder = AttendConfig { encoder_dim, attention_dim, embed_dim, decoder_dim, vocab_size };
         let splits = Splits::new(images, rows)?;
         let data = splits.data(&inputs.table("tokens")?)?;
-        let references = score::references(&inputs.table("sentences")?, &splits.val.keys().copied().collect())?;
+        let references = inputs.table("references")?;
+        let described: BTreeSet<u32> = table::u32s(&references, "image_id")?.values().iter().copied().collect();
+        let val: BTreeMap<u32, u32> = splits.val.into_iter().filter(|(id, _)| described.contains(id)).collect();
+        let references = score::references(&references, &val.keys().copied().collect())?;
         let progress = context.progress;
         let validate = |decoder: &Decoder| {
             let captioner = Captioner::new(decoder, &vocabulary, self.language)?;
-            self.validate(&captioner, features, &splits.val, &references, &Unseen(progress))
+            self.validate(&captioner, features, &val, &references, &Unseen(progress))
         };
-        let validate: Option<&Validate<'_>> = if splits.val.is_empty() { None } else { Some(&validate) };
+        let validate: Option<&Validate<'_>> = if val.is_empty() { None } else { Some(&validate) };
         let plan = Plan { config: &self.train, decoder: &decoder, seed: self.seed, encoder_lr };
         attend::train(&plan, features, &data, validate, context.checkpoint, progress)
     }
@@ -112,7 +122,7 @@ impl TrainAttention {
     fn validate(
         &self,
         captioner: &Captioner,
-        maps: &dyn Features,
+        maps: &dyn MapSource,
         images: &BTreeMap<u32, u32>,
         references: &DataFrame,
         progress: &dyn Progress,
@@ -122,7 +132,7 @@ impl TrainAttention {
         let made = captioner.caption(maps, &images, &greedy, self.max_tokens, TOGETHER, progress)?;
         let texts = made.iter().map(|captions| captions[0].text.as_str()).collect();
         let captions = metric::captions(images.iter().map(|image| image.id).collect(), texts)?;
-        let (variant, words) = metric::main_measure(self.language);
+        let (variant, words) = (Variant::of(self.language), Words::of(self.language));
         let scores = metric::score_by(references, &captions, (variant, words, &[Metric::Bleu, Metric::CiderD]))?;
         let of = |name: &str| scores.corpus(name, variant).with_context(|| format!("{name} was not computed"));
         Ok(ValScores { bleu_4: of("BLEU-4")?, cider_d: of("CIDEr-D")? })
@@ -134,7 +144,9 @@ fn open<'a>(images: &RecordBatch, folder: &'a Path) -> Result<OpenPictures<'a>> 
     let (names, digests) = (table::strings(images, "filename")?.clone(), table::strings(images, "digest")?.clone());
     let one = move |row: &u32| {
         let row = *row as usize;
-        open_picture(&folder.join(names.value(row)), digests.value(row))
+        let picture = open_picture(&folder.join(names.value(row)), digests.value(row))?;
+        // As the network would do it; whole pictures of a batch may be large.
+        Ok(picture::resize_bicubic(&picture, SIDE, SIDE))
     };
     Ok(Box::new(move |rows: &[u32]| rows.par_iter().map(&one).collect()))
 }

@@ -18,7 +18,8 @@ use crate::table;
 /// History: 1, the first.
 pub const VOCABULARY_VERSION: u32 = 1;
 
-/// Reads `images` and `sentences`; writes `vocabulary`, of the train captions alone, and `tokens` of the train and validation captions.
+/// Reads `images` and `sentences`; writes `vocabulary`, of the train captions alone, `tokens` of the train and validation captions, and
+/// `references`, the validation captions as they are. So no later stage of training reads a test caption.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BuildVocabulary {
     /// The language of the captions.
@@ -73,9 +74,17 @@ impl BuildVocabulary {
         let column = |values: &[u32]| Arc::new(UInt32Array::from_iter_values(kept.iter().map(|&row| values[row])));
         let columns = vec![column(ids) as _, column(numbers) as _, table::u32_list_array(&encoded)];
         outcome.table("tokens", table::make(table::tokens(), columns)?);
+        let of_val: Vec<usize> = (0..raw.len()).filter(|&row| split(row) == Some(Split::Val.name())).collect();
+        outcome.table("references", references(&of_val, ids, raw)?);
         outcome.table("vocabulary", vocabulary_table(&vocabulary, &counts)?);
         Ok(outcome)
     }
+}
+
+fn references(rows: &[usize], ids: &[u32], raw: &StringArray) -> Result<RecordBatch> {
+    let owners = UInt32Array::from_iter_values(rows.iter().map(|&row| ids[row]));
+    let texts = StringArray::from_iter_values(rows.iter().map(|&row| raw.value(row)));
+    table::make(table::references(), vec![Arc::new(owners), Arc::new(texts)])
 }
 
 /// The split of every image.

@@ -5,7 +5,7 @@ use crate::model::attend::forward::Forward;
 use crate::model::attend::net::Net;
 use crate::model::ops::Dropout;
 
-/// For every caption, in the order of the list: its states after all steps and the weights of its pixels.
+/// For every caption, in the order of the list: its states after all steps and the weights of its cells.
 fn run(maps: &Tensor, captions: &[Caption]) -> Vec<(Vec<u32>, Vec<u32>)> {
     let net = Net::new(&small()).unwrap();
     let forward = Forward::run(&net, maps, captions, None).unwrap();
@@ -126,7 +126,7 @@ fn dropout_follows_from_seed_step_and_place() {
         assert!(other != first, "{name}");
     }
     assert_eq!(bits(&of(1, 1, 0.0)), bits(&gradients(&features(), &captions, None)));
-    // The weights of pixels never see it.
+    // The weights of cells never see it.
     assert_eq!(first[1], of(2, 1, 0.5)[1]);
 }
 
@@ -144,8 +144,8 @@ fn impossible_batches_are_refused() {
         ("no end", &maps, one(0, &good[..1]), None, "a caption needs a start and an end"),
         ("no such image", &maps, one(4, &good), None, "a caption is of image 4, but there are 4"),
         ("no such word", &maps, one(0, &[START, 9]), None, "a caption has word 9, but the vocabulary 9 words"),
-        ("other features", &other, one(0, &good), None, "features of shape [4, 3, 6], not [images, pixels, 5]"),
-        ("no pixels", &none, one(0, &good), None, "features of shape [4, 0, 5], not [images, pixels, 5]"),
+        ("other features", &other, one(0, &good), None, "features of shape [4, 3, 6], not [images, cells, 5]"),
+        ("no cells", &none, one(0, &good), None, "features of shape [4, 0, 5], not [images, cells, 5]"),
         ("no images", &flat_maps, one(0, &good), None, "unexpected rank, expected: 3, got: 2 ([12, 5])"),
         ("all dropped", &maps, one(0, &good), drop(1.0), "a dropout of 1 must be from 0 to below 1"),
     ];

@@ -47,8 +47,8 @@ fn golden() -> Option<Golden> {
     Some(Golden { decoder, tensors, expected, captions })
 }
 
-/// `f32[n, pixels, encoder_dim]` from maps in two dimensions.
-fn pixels(maps: &Tensor) -> Tensor {
+/// `f32[n, cells, encoder_dim]` from maps in two dimensions.
+fn cells(maps: &Tensor) -> Tensor {
     maps.flatten(1, 2).unwrap()
 }
 
@@ -61,7 +61,7 @@ fn off(a: &[f32], b: &[f32]) -> f64 {
 fn scores_and_attention_are_those_of_pytorch() {
     let Some(golden) = golden() else { return };
     let net = Net::new(&golden.decoder).unwrap();
-    let forward = Forward::run(&net, &pixels(&golden.tensors["features"]), &view(&golden.captions), None).unwrap();
+    let forward = Forward::run(&net, &cells(&golden.tensors["features"]), &view(&golden.captions), None).unwrap();
     let vocab = golden.decoder.config.vocab_size;
     let logits = net.predict(&forward.shown);
     let wanted = [golden.tensors["logits"].to_vec3::<f32>().unwrap(), golden.tensors["alphas"].to_vec3().unwrap()];
@@ -80,7 +80,7 @@ fn scores_and_attention_are_those_of_pytorch() {
 fn loss_gradients_and_a_step_are_those_of_pytorch() {
     let Some(golden) = golden() else { return };
     let Golden { decoder, expected, .. } = &golden;
-    let features = pixels(&golden.tensors["features"]);
+    let features = cells(&golden.tensors["features"]);
     let number = |name: &str| expected[name].as_f64().unwrap();
     let loss = || decoder.loss(&features, &view(&golden.captions), number("alpha_c"), None).unwrap();
     let first = loss();
@@ -123,7 +123,7 @@ fn loss_gradients_and_a_step_are_those_of_pytorch() {
 fn beams_are_those_of_the_reference() {
     let Some(golden) = golden() else { return };
     let word = |name: &str| golden.expected["config"][name].as_u64().unwrap() as u32;
-    let features = pixels(&golden.tensors["beam_features"]);
+    let features = cells(&golden.tensors["beam_features"]);
     let images: Vec<u32> = (0..features.dim(0).unwrap() as u32).collect();
     let writer = golden.decoder.writer(word("start")).unwrap();
     let steps = golden.expected["max_steps"].as_u64().unwrap() as usize;

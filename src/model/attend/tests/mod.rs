@@ -29,7 +29,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|x| x.to_bits()).collect()
 }
 
-/// A decoder of odd sizes for pixels of 5 numbers, whose weights are large enough to make every part matter.
+/// A decoder of odd sizes for cells of 5 numbers, whose weights are large enough to make every part matter.
 fn small() -> Decoder {
     let config = AttendConfig { encoder_dim: 5, attention_dim: 4, embed_dim: 3, decoder_dim: 6, vocab_size: VOCAB };
     let decoder = Decoder::init(&config, 1).unwrap();
@@ -53,7 +53,7 @@ fn view(captions: &[(usize, Vec<u32>)]) -> Vec<Caption<'_>> {
     captions.iter().map(|(image, ids)| Caption { image: *image, ids }).collect()
 }
 
-/// Feature maps of four images with three pixels each.
+/// Feature maps of four images with three cells each.
 fn features() -> Tensor {
     random("features", (4, 3, 5))
 }

@@ -11,7 +11,7 @@ use crate::progress::{Checkpoint, Forget, Interrupted, Progress, Silent};
 /// Feature maps in memory: of four images, three cells each.
 struct InMemory;
 
-impl Features for InMemory {
+impl MapSource for InMemory {
     fn cells(&self, images: &[u32]) -> Result<Tensor> {
         let rows = images.iter().map(|&row| Ok(features().narrow(0, row as usize, 1)?));
         Ok(Tensor::cat(&rows.collect::<Result<Vec<Tensor>>>()?, 0)?)

@@ -9,12 +9,12 @@ fn equal_seeds_give_equal_weights_within_their_bounds() {
     assert_eq!(save(1), save(1));
     assert_ne!(save(1), save(2));
     // PyTorch: 1 / sqrt(inputs), for a recurrent cell 1 / sqrt(state); the tutorial: 0.1 and 0.
-    let (pixel, state) = (0.1, 1.0 / 512.0_f32.sqrt());
+    let (cell, state) = (0.1, 1.0 / 512.0_f32.sqrt());
     let rows = [
         ("attention.decoder_att.bias", vec![512], state),
         ("attention.decoder_att.weight", vec![512, 512], state),
-        ("attention.encoder_att.bias", vec![512], pixel),
-        ("attention.encoder_att.weight", vec![512, 100], pixel),
+        ("attention.encoder_att.bias", vec![512], cell),
+        ("attention.encoder_att.weight", vec![512, 100], cell),
         ("attention.full_att.bias", vec![1], state),
         ("attention.full_att.weight", vec![1, 512], state),
         ("decode_step.bias_hh", vec![2048], state),
@@ -26,10 +26,10 @@ fn equal_seeds_give_equal_weights_within_their_bounds() {
         ("f_beta.weight", vec![100, 512], state),
         ("fc.bias", vec![50], 0.0),
         ("fc.weight", vec![50, 512], 0.1),
-        ("init_c.bias", vec![512], pixel),
-        ("init_c.weight", vec![512, 100], pixel),
-        ("init_h.bias", vec![512], pixel),
-        ("init_h.weight", vec![512, 100], pixel),
+        ("init_c.bias", vec![512], cell),
+        ("init_c.weight", vec![512, 100], cell),
+        ("init_h.bias", vec![512], cell),
+        ("init_h.weight", vec![512, 100], cell),
     ];
     let parameters = Decoder::init(&config, 1).unwrap().parameters();
     assert_eq!(parameters.len(), rows.len());

@@ -54,14 +54,14 @@ fn attention_is_given_for_every_word() {
         let row = |(row, bias): (&[f64], &f64)| row.iter().zip(x).map(|(w, x)| w * x).sum::<f64>() + bias;
         weight.chunks(x.len()).zip(&bias).map(row).collect()
     };
-    let pixels: Vec<f64> = flat(&maps)[2 * 15..3 * 15].iter().map(|x| f64::from(*x)).collect();
-    let mean: Vec<f64> = (0..5).map(|i| (0..3).map(|pixel| pixels[pixel * 5 + i]).sum::<f64>() / 3.0).collect();
+    let cells: Vec<f64> = flat(&maps)[2 * 15..3 * 15].iter().map(|x| f64::from(*x)).collect();
+    let mean: Vec<f64> = (0..5).map(|i| (0..3).map(|cell| cells[cell * 5 + i]).sum::<f64>() / 3.0).collect();
     let state = linear("attention.decoder_att", &linear("init_h", &mean));
-    let score = |pixel: &[f64]| {
-        let both = linear("attention.encoder_att", pixel).into_iter().zip(&state);
+    let score = |cell: &[f64]| {
+        let both = linear("attention.encoder_att", cell).into_iter().zip(&state);
         linear("attention.full_att", &both.map(|(a, b)| (a + b).max(0.0)).collect::<Vec<_>>())[0].exp()
     };
-    let scores: Vec<f64> = pixels.chunks(5).map(score).collect();
+    let scores: Vec<f64> = cells.chunks(5).map(score).collect();
     for (weight, score) in weights[0].iter().zip(&scores) {
         assert!((f64::from(*weight) - score / scores.iter().sum::<f64>()).abs() < 1e-6);
     }
@@ -80,20 +80,20 @@ fn writers_refuse_words_and_rows_that_do_not_exist() {
     assert!(writer.attention(&features(), &[Caption { image: 4, ids: &[0] }]).is_err());
 }
 
-/// A picture of 4 pixels, some of which have one of 3 colours: where they are and which they have is all that features say.
+/// A picture of 4 cells, some of which have one of 3 colours: where they are and which they have is all that features say.
 fn picture(colours: [Option<usize>; 4]) -> Vec<f32> {
-    let pixel = |(place, colour): (usize, &Option<usize>)| {
-        let mut pixel = [0.0; 8];
-        pixel[place] = 1.0;
+    let cell = |(place, colour): (usize, &Option<usize>)| {
+        let mut cell = [0.0; 8];
+        cell[place] = 1.0;
         if let Some(colour) = colour {
-            pixel[4 + colour] = 1.0;
+            cell[4 + colour] = 1.0;
         }
-        pixel
+        cell
     };
-    colours.iter().enumerate().flat_map(pixel).collect()
+    colours.iter().enumerate().flat_map(cell).collect()
 }
 
-/// Captions of different lengths, the colours of the coloured pixels in order, are learnt and written without help, twice alike.
+/// Captions of different lengths, the colours of the coloured cells in order, are learnt and written without help, twice alike.
 #[test]
 fn a_small_task_is_learnt() {
     let pictures = [

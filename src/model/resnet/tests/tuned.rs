@@ -79,7 +79,7 @@ fn what_is_frozen_has_no_parameters() {
         assert_eq!(names, wanted, "from stage {first} on");
     }
     let error = TunedResNet::load(&bundle, 3).unwrap_err().to_string();
-    assert!(error.contains("no stage 3 to train among the 3 of model random resnet"), "{error}");
+    assert!(error.contains("no stage 4 to train among the 3 of model random resnet"), "{error}");
 }
 
 /// Origin of the expected numbers: central differences of the slow network in `f64`, of which no number lies so near to 0 that the step
