@@ -131,6 +131,17 @@ pub fn seconds(spent: Duration) -> String {
     if all < 60.0 { format!("{all:.1} s") } else { format!("{} min {:02} s", all as u64 / 60, all as u64 % 60) }
 }
 
+/// `123 B`, `4.5 MB`, in powers of ten.
+pub fn bytes(count: u64) -> String {
+    let units = ["B", "kB", "MB", "GB", "TB"];
+    let power = (0..units.len() - 1).find(|power| count < 1000_u64.pow(*power as u32 + 1)).unwrap_or(units.len() - 1);
+    if power == 0 {
+        format!("{count} B")
+    } else {
+        format!("{:.1} {}", count as f64 / 1000_f64.powi(power as i32), units[power])
+    }
+}
+
 struct Bar {
     bars: MultiProgress,
     name: String,

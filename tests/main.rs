@@ -13,3 +13,4 @@ mod repeat;
 mod sandbox;
 mod scoring;
 mod stale;
+mod store;

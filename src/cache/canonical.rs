@@ -1,9 +1,14 @@
 //! One form for every value: as bytes to hash, and as JSON to keep.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+use super::{CacheError, file};
+use crate::digest::Digest;
 
 /// Collects values as bytes from which they could be read back: no two sequences of values give the same bytes.
 #[derive(Default)]
@@ -77,13 +82,62 @@ impl Encoder {
 }
 
 /// Turns a value into JSON with all maps sorted by key.
-pub(super) fn sorted<T: Serialize>(value: &T) -> serde_json::Result<Value> {
+fn sorted<T: Serialize>(value: &T) -> serde_json::Result<Value> {
     let mut value = serde_json::to_value(value)?;
     value.sort_all_objects();
     Ok(value)
 }
 
 /// Writes sorted JSON as text: indented, because people read it, with a final line end.
-pub(super) fn text(value: &Value) -> Vec<u8> {
+fn text(value: &Value) -> Vec<u8> {
     format!("{value:#}\n").into_bytes()
+}
+
+/// The one form of a value on disk: sorted JSON with a check sum over everything else.
+///
+/// `context` separates the check sums of one kind of file from all other hashes.
+pub(super) fn seal<T: Serialize>(value: &T, context: &str) -> serde_json::Result<Vec<u8>> {
+    let mut json = sorted(value)?;
+    let check = Digest::derive(context, &text(&json)).to_hex();
+    if let Value::Object(fields) = &mut json {
+        fields.insert("check".to_owned(), Value::String(check));
+    }
+    json.sort_all_objects();
+    Ok(text(&json))
+}
+
+/// What was found in a file that holds one sealed value.
+pub(super) enum Found<T> {
+    Whole(T),
+    Missing,
+    Damaged,
+}
+
+impl<T> Found<T> {
+    /// The value, if there is a whole one.
+    pub(super) fn whole(self) -> Option<T> {
+        match self {
+            Self::Whole(value) => Some(value),
+            Self::Missing | Self::Damaged => None,
+        }
+    }
+}
+
+/// Reads a file that [`seal`] made; one that does not fit its place is damaged too.
+pub(super) fn read_sealed<T: Serialize + DeserializeOwned>(
+    path: &Path,
+    context: &str,
+    fits: impl Fn(&T) -> bool,
+) -> Result<Found<T>, CacheError> {
+    let Some(bytes) = file::read(path)? else { return Ok(Found::Missing) };
+    let value = unseal(&bytes, context).filter(fits);
+    Ok(value.map_or(Found::Damaged, Found::Whole))
+}
+
+/// Reads a value back; anything but the exact bytes that [`seal`] writes is `None`.
+pub(super) fn unseal<T: Serialize + DeserializeOwned>(bytes: &[u8], context: &str) -> Option<T> {
+    let mut json: Value = serde_json::from_slice(bytes).ok()?;
+    json.as_object_mut()?.shift_remove("check")?;
+    let value: T = serde_json::from_value(json).ok()?;
+    seal(&value, context).is_ok_and(|exact| exact == bytes).then_some(value)
 }

@@ -64,6 +64,15 @@ pub enum CacheError {
         /// The rule that it breaks.
         why: &'static str,
     },
+    /// Nothing can be collected while it is not known what a root or a pin keeps.
+    #[error("{} is damaged or not one of ours, so that it is not known what it keeps", .0.display())]
+    UnknownRoot(PathBuf),
+    /// Without locks a collection could remove what a build is about to use.
+    #[error("the file system of {} has no locks, so that nothing can be removed safely", .0.display())]
+    NoLocks(PathBuf),
+    /// A result that was to be pinned is not in the cache.
+    #[error("the cache has no whole result of {0}")]
+    NoResult(String),
     /// A record contradicts itself or names objects that are not in the cache.
     #[error("record {} cannot be published: {why}", key.short())]
     Inconsistent {
@@ -116,6 +125,10 @@ impl CacheError {
                 "wait for the other build or raise the lock timeout; {} itself needs no removal, a dead process holds no lock",
                 path.display()
             ),
+            Self::UnknownRoot(_) => {
+                "`rsic verify --repair` moves it to the quarantine; what only it kept can then be removed".to_owned()
+            }
+            Self::NoResult(_) => "build it first".to_owned(),
             Self::ChangedWhileRead(_) => "let the program that writes it finish, then build again".to_owned(),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
                 "the file system is read-only: name another cache folder".to_owned()

@@ -9,13 +9,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tempfile::NamedTempFile;
 
-use super::CacheError;
+use super::{CacheError, fail};
 use crate::digest::Digest;
 
 /// Temporary files are called `.rsic-<process>-<random>.tmp`.
 const TEMPORARY: &str = ".rsic-";
 /// After this long a temporary file is garbage even if its process number is in use again.
 const ABANDONED: Duration = Duration::from_hours(24);
+/// How often to begin again when a temporary file is swept away between creating and locking it.
+const RACES: usize = 64;
 
 /// Device and inode: equal exactly when two names are one file.
 pub(super) type Identity = (u64, u64);
@@ -31,13 +33,26 @@ pub(super) fn now() -> u128 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
 }
 
-/// Creates `folder` with its parents and makes new names durable.
+/// Seconds since 1970.
+pub(super) fn now_seconds() -> u64 {
+    (now() / 1_000_000_000) as u64
+}
+
+/// Creates `folder` with its parents and makes every new name durable.
 pub(super) fn ensure_folder(folder: &Path) -> Result<(), CacheError> {
     if folder.is_dir() {
         return Ok(());
     }
-    fs::create_dir_all(folder).map_err(|e| CacheError::io("create the folder", folder, e))?;
-    folder.parent().map_or(Ok(()), sync_folder)
+    let above = parent(folder);
+    if above != folder {
+        ensure_folder(above)?;
+    }
+    match fs::create_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+        Err(e) => return Err(CacheError::io("create the folder", folder, e)),
+        Ok(()) => {}
+    }
+    sync_folder(above)
 }
 
 /// Makes the names in `folder` durable; file systems that cannot do that are left alone.
@@ -55,16 +70,31 @@ pub(super) fn sync_folder(folder: &Path) -> Result<(), CacheError> {
 ///
 /// Dropping it removes it, so that an error on the way to its final name leaves nothing behind.
 pub(super) fn temporary(folder: &Path) -> Result<NamedTempFile, CacheError> {
+    let fail = |e| CacheError::io("create a temporary file in", folder, e);
     ensure_folder(folder)?;
-    let file = tempfile::Builder::new()
-        .prefix(&format!("{TEMPORARY}{}-", std::process::id()))
-        .suffix(".tmp")
-        .permissions(Permissions::from_mode(0o666)) // less the umask, as for any new file
-        .tempfile_in(folder)
-        .map_err(|e| CacheError::io("create a temporary file in", folder, e))?;
-    // Without lock support the process number alone protects the file.
-    let _ = file.as_file().try_lock();
-    Ok(file)
+    for _ in 0..RACES {
+        let file = tempfile::Builder::new()
+            .prefix(&format!("{TEMPORARY}{}-", std::process::id()))
+            .suffix(".tmp")
+            .permissions(Permissions::from_mode(0o666)) // less the umask, as for any new file
+            .tempfile_in(folder)
+            .map_err(fail)?;
+        // Without lock support the process number alone protects the file. With it, a sweeper in another container may
+        // hold the lock for a moment, and may have taken the file for abandoned.
+        let _ = file.as_file().lock();
+        if is_same(file.as_file(), file.path()) {
+            return Ok(file);
+        }
+    }
+    Err(fail(io::Error::other("it is removed at once")))
+}
+
+/// Whether the open file is still the one with this name.
+pub(super) fn is_same(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(a), Ok(b)) => identity(&a) == identity(&b),
+        _ => false,
+    }
 }
 
 /// Publishes `bytes` as the read-only file `target`; returns `false`, changing nothing, if that name is taken.
@@ -72,14 +102,20 @@ pub(super) fn temporary(folder: &Path) -> Result<NamedTempFile, CacheError> {
 /// `scratch` is a folder on the same file system.
 pub(super) fn publish_new(scratch: &Path, target: &Path, bytes: &[u8]) -> Result<bool, CacheError> {
     let fail = |e| CacheError::io("write", target, e);
+    let point = |step| fail::point("object", step);
     let mut file = temporary(scratch)?;
+    point("create");
     file.write_all(bytes).map_err(fail)?;
+    point("write");
     let mut mode = file.as_file().metadata().map_err(fail)?.permissions();
     mode.set_readonly(true);
     file.as_file().set_permissions(mode).map_err(fail)?;
+    point("mode");
     file.as_file().sync_all().map_err(fail)?;
+    point("sync");
     let folder = parent(target);
     ensure_folder(folder)?;
+    point("parent");
     match file.persist_noclobber(target) {
         Ok(_) => {}
         Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
@@ -87,7 +123,9 @@ pub(super) fn publish_new(scratch: &Path, target: &Path, bytes: &[u8]) -> Result
         Err(e) if no_links(&e.error) && !target.exists() => drop(e.file.persist(target).map_err(|e| fail(e.error))?),
         Err(e) => return Err(fail(e.error)),
     }
+    point("rename");
     sync_folder(folder)?;
+    point("folder");
     Ok(true)
 }
 
@@ -97,28 +135,36 @@ fn no_links(error: &io::Error) -> bool {
 
 /// Publishes `bytes` as the file `target`, replacing what was there in one step.
 ///
-/// `scratch` is a folder on the same file system.
-pub(super) fn replace(scratch: &Path, target: &Path, bytes: &[u8]) -> Result<(), CacheError> {
+/// `scratch` is a folder on the same file system; `what` names the fail points.
+pub(super) fn replace(scratch: &Path, target: &Path, bytes: &[u8], what: &str) -> Result<(), CacheError> {
     let fail = |e| CacheError::io("write", target, e);
     let mut file = temporary(scratch)?;
+    fail::point(what, "create");
     file.write_all(bytes).map_err(fail)?;
-    persist(file, target)
+    fail::point(what, "write");
+    persist(file, target, what)
 }
 
 /// Gives a finished temporary file its final name, replacing what was there in one step.
-pub(super) fn persist(file: NamedTempFile, target: &Path) -> Result<(), CacheError> {
+pub(super) fn persist(file: NamedTempFile, target: &Path, what: &str) -> Result<(), CacheError> {
     file.as_file().sync_all().map_err(|e| CacheError::io("write", target, e))?;
+    fail::point(what, "sync");
     let folder = parent(target);
     ensure_folder(folder)?;
+    fail::point(what, "parent");
     file.persist(target).map_err(|e| CacheError::io("write", target, e.error))?;
-    sync_folder(folder)
+    fail::point(what, "rename");
+    sync_folder(folder)?;
+    fail::point(what, "folder");
+    Ok(())
 }
 
-/// The folder of a file; the current one for a bare name.
+/// The folder of a file; the current one for a bare name, itself for the root of the file system.
 pub(super) fn parent(file: &Path) -> &Path {
     match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
+        None => file,
+        Some(_) => Path::new("."),
     }
 }
 
@@ -151,44 +197,46 @@ pub(super) fn remove(path: &Path) -> Result<(), CacheError> {
     }
 }
 
+/// Removes a folder with all that is in it, if it is there.
+pub(super) fn remove_folder(path: &Path) -> Result<(), CacheError> {
+    match fs::remove_dir_all(path) {
+        Err(e) if !is_missing(&e) => Err(CacheError::io("remove", path, e)),
+        _ => Ok(()),
+    }
+}
+
 /// Removes the temporary files in `folder` whose writers were killed, and only those.
 ///
 /// Errors are not reported: what cannot be removed now is removed by a later build.
 pub(super) fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if let Some(process) = writer(&entry.file_name())
-            && is_abandoned(&entry.path(), process)
-        {
+        if is_abandoned(&entry.path()) == Some(true) {
             let _ = fs::remove_file(entry.path());
         }
     }
 }
 
 /// The process number in the name of a temporary file.
-fn writer(name: &OsStr) -> Option<u32> {
+pub(super) fn writer(name: &OsStr) -> Option<u32> {
     let rest = name.to_str()?.strip_prefix(TEMPORARY)?.strip_suffix(".tmp")?;
     rest.split_once('-')?.0.parse().ok()
 }
 
-/// Whether nobody will finish this file.
+/// Whether nobody will finish this temporary file; `None` for a file that is not a temporary one of ours.
 ///
 /// A lock tells it even across containers and machines, where process numbers mean nothing; the process number guards
 /// the moment between creating and locking, and file systems without locks.
-fn is_abandoned(path: &Path, process: u32) -> bool {
-    let Ok(file) = OpenOptions::new().read(true).write(true).open(path).or_else(|_| File::open(path)) else {
-        return false;
-    };
-    let Ok(metadata) = file.metadata() else { return false };
-    if !metadata.is_file() {
-        return false;
-    }
+pub(super) fn is_abandoned(path: &Path) -> Option<bool> {
+    let process = writer(path.file_name()?)?;
+    let file = OpenOptions::new().read(true).write(true).open(path).or_else(|_| File::open(path)).ok()?;
+    let metadata = file.metadata().ok().filter(Metadata::is_file)?;
     let written = metadata.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
     let old = now().saturating_sub(written.as_nanos()) > ABANDONED.as_nanos();
     let processes = Path::new("/proc/self").exists();
     let dead = processes && !Path::new("/proc").join(process.to_string()).exists();
-    match file.try_lock() {
+    Some(match file.try_lock() {
         Ok(()) => dead || old,
         Err(fs::TryLockError::WouldBlock) => false,
         Err(fs::TryLockError::Error(_)) => dead && old,
-    }
+    })
 }

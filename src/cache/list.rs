@@ -1,14 +1,15 @@
 //! What is in the cache, read from the file names: there is no index.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::object::checked_extension;
 use super::{Cache, CacheError, Object, file};
 use crate::digest::Digest;
 
 impl Cache {
-    /// All objects, sorted by digest; their sizes are those of the files, which [`Cache::verify`] may find damaged.
+    /// All objects, sorted by digest; their sizes are those of the files, which [`Cache::inspect`] may find damaged.
     pub fn objects(&self) -> Result<Vec<Object>, CacheError> {
         let mut objects = Vec::new();
         for (digest, extension, path) in fanned_files(&self.dir.join("objects"))? {
@@ -43,17 +44,25 @@ pub(super) fn entries(folder: &Path) -> Result<Vec<fs::DirEntry>, CacheError> {
     Ok(entries)
 }
 
+/// Whether a file is called like JSON.
+pub(super) fn is_json(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "json")
+}
+
+/// The digest and the extension in `<hex>.<extension>`.
+pub(super) fn split_name(name: &OsStr) -> Option<(Digest, &str)> {
+    let (hex, extension) = name.to_str()?.split_once('.')?;
+    Some((hex.parse().ok()?, checked_extension(extension).ok()?))
+}
+
 /// Every `<folder>/ab/<hex>.<extension>` with its digest and extension; other files are not ours.
-fn fanned_files(folder: &Path) -> Result<Vec<(Digest, String, std::path::PathBuf)>, CacheError> {
+pub(super) fn fanned_files(folder: &Path) -> Result<Vec<(Digest, String, PathBuf)>, CacheError> {
     let mut files = Vec::new();
     for fan in entries(folder)? {
         for entry in entries(&fan.path())? {
             let name = entry.file_name();
-            let parts = name.to_str().and_then(|n| n.split_once('.'));
-            if let Some((hex, extension)) = parts
-                && let Ok(digest) = hex.parse()
-                && checked_extension(extension).is_ok()
-                && fan.file_name().to_str() == Some(&hex[..2])
+            if let Some((digest, extension)) = split_name(&name)
+                && fan.file_name().to_str() == Some(&digest.to_hex()[..2])
             {
                 files.push((digest, extension.to_owned(), entry.path()));
             }

@@ -9,11 +9,14 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Cache, CacheError, file};
+use super::{Cache, CacheError, fail, file};
 use crate::digest::Digest;
 
 /// How long to sleep between two tries: short enough not to be noticed, and long enough to cost nothing.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a build waits for a collection to end; it takes seconds unless somebody stopped it.
+const LONGEST_COLLECTION: Duration = Duration::from_mins(10);
 
 /// How often to begin again at once when the lock file is removed between opening and locking it.
 const RACES: usize = 64;
@@ -35,6 +38,7 @@ pub struct Patience<'a> {
 pub struct Guard {
     path: PathBuf,
     file: File,
+    excludes: bool,
 }
 
 impl Cache {
@@ -52,50 +56,89 @@ impl Cache {
         waiting: &mut dyn FnMut(&str),
     ) -> Result<Guard, CacheError> {
         self.needs_writing("lock an action")?;
-        let path = self.dir.join("lock").join(key.to_hex());
-        let began = Instant::now();
-        let mut announced = None;
-        loop {
-            if let Some(guard) = try_lock(&path, patience)? {
-                return Ok(guard);
-            }
-            let holder = describe_holder(&path);
-            if (patience.cancelled)() {
-                return Err(CacheError::Interrupted { holder });
-            }
-            let waited = began.elapsed();
-            if patience.timeout.is_some_and(|limit| waited >= limit) {
-                return Err(CacheError::LockTimeout { path, holder, seconds: waited.as_secs() });
-            }
-            if announced.as_ref() != Some(&holder) {
-                waiting(&holder);
-                announced = Some(holder);
-            }
-            thread::sleep(PAUSE.min(patience.timeout.map_or(PAUSE, |limit| limit.saturating_sub(waited))));
-        }
+        wait_for(self.lock_path(key), patience, waiting)
+    }
+
+    pub(super) fn lock_path(&self, key: Digest) -> PathBuf {
+        self.dir.join("lock").join(key.to_hex())
     }
 }
 
-/// Takes the lock if it is free.
-fn try_lock(path: &Path, patience: &Patience<'_>) -> Result<Option<Guard>, CacheError> {
-    let fail = |e| CacheError::io("lock", path, e);
-    for _ in 0..RACES {
-        file::ensure_folder(file::parent(path))?;
-        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-        let file = opened.map_err(fail)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(e)) if has_no_locks(&e) => {}
-            Err(TryLockError::Error(e)) => return Err(fail(e)),
+/// Waits for the lock `path`.
+pub(super) fn wait_for(
+    path: PathBuf,
+    patience: &Patience<'_>,
+    waiting: &mut dyn FnMut(&str),
+) -> Result<Guard, CacheError> {
+    let began = Instant::now();
+    let mut announced = None;
+    loop {
+        if let Some(guard) = try_lock(&path, patience)? {
+            return Ok(guard);
         }
+        let holder = describe_holder(&path);
+        if (patience.cancelled)() {
+            return Err(CacheError::Interrupted { holder });
+        }
+        let waited = began.elapsed();
+        if patience.timeout.is_some_and(|limit| waited >= limit) {
+            return Err(CacheError::LockTimeout { path, holder, seconds: waited.as_secs() });
+        }
+        if announced.as_ref() != Some(&holder) {
+            waiting(&holder);
+            announced = Some(holder);
+        }
+        thread::sleep(PAUSE.min(patience.timeout.map_or(PAUSE, |limit| limit.saturating_sub(waited))));
+    }
+}
+
+/// Opens the lock `path` together with others; keeps out only who takes it alone. `None` where nothing can be locked.
+///
+/// The file stays when the lock is dropped: others may share it.
+pub(super) fn share(path: &Path) -> Result<Option<File>, CacheError> {
+    let began = Instant::now();
+    loop {
+        let file = open(path)?;
+        match file.try_lock_shared() {
+            Ok(()) if file::is_same(&file, path) => return Ok(Some(file)),
+            Ok(()) => continue,
+            Err(TryLockError::Error(e)) if has_no_locks(&e) => return Ok(None),
+            Err(TryLockError::Error(e)) => return Err(CacheError::io("lock", path, e)),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        let waited = began.elapsed();
+        if waited >= LONGEST_COLLECTION {
+            let (path, holder) = (path.to_owned(), describe_holder(path));
+            return Err(CacheError::LockTimeout { path, holder, seconds: waited.as_secs() });
+        }
+        thread::sleep(PAUSE / 10);
+    }
+}
+
+fn open(path: &Path) -> Result<File, CacheError> {
+    file::ensure_folder(file::parent(path))?;
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    opened.map_err(|e| CacheError::io("lock", path, e))
+}
+
+/// Takes the lock if it is free.
+pub(super) fn try_lock(path: &Path, patience: &Patience<'_>) -> Result<Option<Guard>, CacheError> {
+    for _ in 0..RACES {
+        let file = open(path)?;
+        let excludes = match file.try_lock() {
+            Ok(()) => true,
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(e)) if has_no_locks(&e) => false,
+            Err(TryLockError::Error(e)) => return Err(CacheError::io("lock", path, e)),
+        };
         // The holder before us removed the file between our opening and locking it: others cannot see our lock.
-        if !is_same(&file, path) {
+        if !file::is_same(&file, path) {
             continue;
         }
-        let mut guard = Guard { path: path.to_owned(), file };
+        let mut guard = Guard { path: path.to_owned(), file, excludes };
         // The description is a courtesy; a full disk must not stop a build that may need no space.
         let _ = guard.describe(patience);
+        fail::point("lock", "take");
         return Ok(Some(guard));
     }
     Ok(None)
@@ -106,14 +149,6 @@ fn has_no_locks(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported || error.raw_os_error() == Some(37)
 }
 
-/// Whether the open file is still the one with this name.
-fn is_same(file: &File, path: &Path) -> bool {
-    match (file.metadata(), fs::metadata(path)) {
-        (Ok(a), Ok(b)) => file::identity(&a) == file::identity(&b),
-        _ => false,
-    }
-}
-
 fn describe_holder(path: &Path) -> String {
     let mut text = String::new();
     let read = File::open(path).and_then(|f| f.take(1000).read_to_string(&mut text));
@@ -122,6 +157,11 @@ fn describe_holder(path: &Path) -> String {
 }
 
 impl Guard {
+    /// Whether nobody else can hold this lock now; not so on a file system without locks.
+    pub(super) fn excludes(&self) -> bool {
+        self.excludes
+    }
+
     fn describe(&mut self, patience: &Patience<'_>) -> io::Result<()> {
         let text = format!("process {} (`{}`), for {}\n", std::process::id(), patience.command, patience.instance);
         self.file.set_len(0)?;
@@ -133,7 +173,7 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         // Removed while still locked: whoever opened the old file finds out and begins again.
-        if is_same(&self.file, &self.path) {
+        if file::is_same(&self.file, &self.path) {
             let _ = fs::remove_file(&self.path);
         }
     }

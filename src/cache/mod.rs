@@ -5,9 +5,14 @@
 //! | `FORMAT`, `CACHEDIR.TAG` | which program wrote the folder; that backups may skip it | once |
 //! | `objects/ab/<digest>.<extension>` | immutable bytes, read-only, named by their own hash | never replaced |
 //! | `actions/ab/<key>.json` | a [`Record`]: what an action with this key read and wrote | replaced if a forced rerun differs |
-//! | `roots/<stage>/<name>.json` | a [`Root`]: the key an instance was last built with | replaced |
+//! | `roots/<workspace>/<stage>/<name>.json` | the last [`Build`]s of an instance, newest first | replaced |
+//! | `roots/<workspace>/.workspace` | where that workspace is, if it is not the folder that holds the cache | replaced |
+//! | `pins/<name>.json` | a [`Pin`]: keys to keep until they are unpinned | replaced |
+//! | `hints/<digest>.json` | a key that may help another action; keeps nothing alive | replaced |
 //! | `partial/<key>/` | unfinished work, such as training checkpoints | replaced, removed at the end |
 //! | `lock/<key>` | who builds an action now | removed when done |
+//! | `lock/gc` | held alone by a collection, for a moment by all others | removed by collections |
+//! | `sessions/` | the keys and objects that running programs rely on | removed when they end |
 //! | `runs/*.jsonl` | what was run when, and how long it took | appended |
 //! | `quarantine/` | damaged objects and records, for inspection | replaced |
 //! | `stat.txt` | hashes of unchanged source files | replaced |
@@ -19,47 +24,70 @@
 
 mod canonical;
 mod error;
+mod fail;
 mod file;
+mod gc;
+mod hint;
 mod key;
 mod list;
+mod live;
 mod lock;
 mod object;
 mod partial;
+mod pin;
 mod reason;
 mod record;
 mod runs;
+mod session;
 mod stat;
 mod state;
+mod verify;
 mod view;
+mod workspace;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use error::CacheError;
+pub use fail::fail_points;
+pub use gc::{Applied, Item, Plan, Policy, Spared, Why};
 pub use key::Ingredients;
 pub use lock::{Guard, Patience};
 pub use object::{Object, Presence};
 pub use partial::{PartialDir, Slot};
+pub use pin::Pin;
 pub use reason::{Reason, changed_columns};
 pub use record::{Output, Publication, Record};
 pub use runs::{Event, Outcome, RunLog};
 pub use stat::StatCache;
-pub use state::Root;
+pub use state::{Build, Root};
+pub use verify::{Depth, Fault, Finding, Report};
 pub use view::{Exposed, View};
+pub use workspace::KnownWorkspace;
 
 /// The line in FORMAT; it changes when older programs could misread the folder.
-const FORMAT: &str = "rsic cache 1";
+const FORMAT: &str = "rsic cache 2";
+/// The line of the first version, whose roots said less: they are forgotten, and all results stay.
+const FIRST_FORMAT: &str = "rsic cache 1";
 /// The standard mark of folders that backups may skip; source: <https://bford.info/cachedir/>.
 const TAG: &str =
     "Signature: 8a477f597d28d172789f06886806bc55\n# Everything here can be built again by `rsic build`.\n";
 /// The folders in a cache.
-const FOLDERS: [&str; 8] = ["actions", "lock", "objects", "partial", "quarantine", "roots", "runs", "tmp"];
+const FOLDERS: [&str; 11] =
+    ["actions", "hints", "lock", "objects", "partial", "pins", "quarantine", "roots", "runs", "sessions", "tmp"];
 
 /// An open cache folder; cheap to clone, safe to share between threads and processes.
+///
+/// What was looked up or stored through it is safe from every collection until it and all its clones are dropped.
 #[derive(Clone, Debug)]
 pub struct Cache {
     dir: PathBuf,
     writable: bool,
+    /// The workspace, unless it is the one that holds the cache; see [`Cache::in_workspace`].
+    elsewhere: Option<PathBuf>,
+    session: Arc<session::Session>,
 }
 
 impl Cache {
@@ -69,16 +97,22 @@ impl Cache {
     ///
     /// Fails if the folder was written by another version, or is not empty and no cache.
     pub fn open(dir: &Path) -> Result<Self, CacheError> {
-        let cache = Self { dir: dir.to_owned(), writable: true };
+        let cache = Self::at(dir, true);
         if !cache.has_known_format()? {
-            cache.refuse_strangers()?;
+            if cache.format()?.as_deref() == Some(FIRST_FORMAT) {
+                file::remove_folder(&dir.join("roots"))?;
+            } else {
+                cache.refuse_strangers()?;
+            }
             for folder in FOLDERS {
                 file::ensure_folder(&dir.join(folder))?;
             }
-            file::replace(&cache.scratch(), &dir.join("CACHEDIR.TAG"), TAG.as_bytes())?;
-            file::replace(&cache.scratch(), &dir.join("FORMAT"), format!("{FORMAT}\n").as_bytes())?;
+            file::replace(&cache.scratch(), &dir.join("CACHEDIR.TAG"), TAG.as_bytes(), "mark")?;
+            file::replace(&cache.scratch(), &dir.join("FORMAT"), format!("{FORMAT}\n").as_bytes(), "mark")?;
         }
-        file::sweep(&cache.scratch());
+        for folder in cache.folders_of_temporaries() {
+            file::sweep(&folder);
+        }
         Ok(cache)
     }
 
@@ -86,9 +120,13 @@ impl Cache {
     ///
     /// A folder that does not exist is an empty cache. Fails if the folder was written by another version.
     pub fn peek(dir: &Path) -> Result<Self, CacheError> {
-        let cache = Self { dir: dir.to_owned(), writable: false };
+        let cache = Self::at(dir, false);
         cache.has_known_format()?;
         Ok(cache)
+    }
+
+    fn at(dir: &Path, writable: bool) -> Self {
+        Self { dir: dir.to_owned(), writable, elsewhere: None, session: Arc::default() }
     }
 
     /// The folder of the cache.
@@ -101,15 +139,21 @@ impl Cache {
         StatCache::open(&self.dir.join("stat.txt"))
     }
 
+    /// Whether this version wrote the folder; `false` also where it can be made its own.
     fn has_known_format(&self) -> Result<bool, CacheError> {
-        let path = self.dir.join("FORMAT");
-        let Some(bytes) = file::read(&path)? else { return Ok(false) };
-        let text = String::from_utf8_lossy(&bytes);
-        let found = text.lines().next().unwrap_or_default().trim_end();
-        if found == FORMAT {
-            return Ok(true);
+        match self.format()? {
+            None => Ok(false),
+            Some(found) if found == FORMAT => Ok(true),
+            Some(found) if found == FIRST_FORMAT => Ok(false),
+            Some(found) => Err(CacheError::Format { path: self.dir.join("FORMAT"), found, known: FORMAT }),
         }
-        Err(CacheError::Format { path, found: found.chars().take(80).collect(), known: FORMAT })
+    }
+
+    /// What FORMAT says.
+    fn format(&self) -> Result<Option<String>, CacheError> {
+        let Some(bytes) = file::read(&self.dir.join("FORMAT"))? else { return Ok(None) };
+        let text = String::from_utf8_lossy(&bytes);
+        Ok(Some(text.lines().next().unwrap_or_default().trim_end().chars().take(80).collect()))
     }
 
     /// Protects a folder that was named by mistake: without FORMAT it may hold only what a killed `open` left.
@@ -134,6 +178,11 @@ impl Cache {
         self.dir.join("tmp")
     }
 
+    /// Everywhere in the cache where a kill may leave temporary files.
+    fn folders_of_temporaries(&self) -> [PathBuf; 3] {
+        [self.scratch(), self.dir.join("sessions"), self.dir.clone()]
+    }
+
     /// `<dir>/<folder>/ab/<hex>.<extension>`: two digits fan out, so that no folder gets very long.
     fn fanned(&self, folder: &str, hex: &str, extension: &str) -> PathBuf {
         self.dir.join(folder).join(&hex[..2]).join(format!("{hex}.{extension}"))
@@ -148,7 +197,8 @@ impl Cache {
     /// Somebody else may have put a whole file in its place meanwhile: that one goes back. On read-only storage
     /// nothing is moved, which is a miss all the same.
     fn quarantine(&self, path: &Path, seen: file::Identity) {
-        let Some(name) = path.file_name().filter(|_| self.writable) else { return };
+        let Some(within) = path.strip_prefix(&self.dir).ok().filter(|_| self.writable) else { return };
+        let name = within.iter().collect::<Vec<_>>().join(OsStr::new("-"));
         let folder = self.dir.join("quarantine");
         let grave = folder.join(name);
         if file::ensure_folder(&folder).is_err() || fs::rename(path, &grave).is_err() {

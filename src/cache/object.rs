@@ -36,7 +36,7 @@ pub enum Presence {
 }
 
 /// What was found under the name of an object.
-enum Found<T> {
+pub(super) enum Found<T> {
     Whole(T),
     Missing,
     Damaged(Identity),
@@ -51,8 +51,9 @@ impl Cache {
         let extension = checked_extension(extension)?.to_owned();
         let object = Object { digest: Digest::of(bytes), bytes: bytes.len() as u64, extension };
         let path = self.path(&object);
+        self.hold(object.digest)?;
         for _ in 0..ATTEMPTS {
-            match self.find(&object, |file| file::digest_rest(file).map(|d| (d, ())))? {
+            match self.find_object(&object)? {
                 Found::Whole(()) => {
                     // Whoever wrote it may not have come to this yet, and our record must not outlive the object.
                     file::sync_folder(file::parent(&path))?;
@@ -104,7 +105,7 @@ impl Cache {
 
     /// Reads an object only to see whether it is whole; moves nothing.
     pub fn verify(&self, object: &Object) -> Result<Presence, CacheError> {
-        Ok(match self.find(object, |file| file::digest_rest(file).map(|d| (d, ())))? {
+        Ok(match self.find_object(object)? {
             Found::Whole(()) => Presence::Present,
             Found::Missing => Presence::Missing,
             Found::Damaged(_) => Presence::Damaged,
@@ -114,6 +115,11 @@ impl Cache {
     /// The file of an object, for programs that read it in place; it must never be written to.
     pub fn path(&self, object: &Object) -> PathBuf {
         self.fanned("objects", &object.digest.to_hex(), &object.extension)
+    }
+
+    /// Reads an object only to see whether it is whole; moves nothing and holds nothing.
+    pub(super) fn find_object(&self, object: &Object) -> Result<Found<()>, CacheError> {
+        self.find(object, |file| file::digest_rest(file).map(|d| (d, ())))
     }
 
     /// Opens an object and lets `read` take what it needs and the digest of everything.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-use super::{Cache, CacheError, checked_name, file};
+use super::{Cache, CacheError, checked_name, fail, file};
 use crate::digest::Digest;
 use crate::progress::Checkpoint;
 
@@ -49,7 +49,7 @@ impl PartialDir {
     /// Replaces what was saved under `name`; a kill meanwhile leaves the old or the new.
     pub fn save(&self, name: &str, bytes: &[u8]) -> Result<(), CacheError> {
         let content = [Digest::of(bytes).as_bytes(), bytes].concat();
-        file::replace(&self.scratch, &self.path(name)?, &content)
+        file::replace(&self.scratch, &self.path(name)?, &content, "partial")
     }
 
     /// Whether anything was saved and not removed.
@@ -61,7 +61,10 @@ impl PartialDir {
     pub fn remove(&self) -> Result<(), CacheError> {
         match fs::remove_dir_all(&self.folder) {
             Err(e) if !file::is_missing(&e) => Err(CacheError::io("remove", &self.folder, e)),
-            _ => Ok(()),
+            _ => {
+                fail::point("partial", "remove");
+                Ok(())
+            }
         }
     }
 

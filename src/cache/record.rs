@@ -6,8 +6,8 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use super::file::Identity;
 use super::object::checked_extension;
 use super::{Cache, CacheError, Ingredients, Object, canonical, checked_name, file};
 use crate::digest::Digest;
@@ -97,26 +97,14 @@ impl Record {
         }
         None
     }
+}
 
-    /// The one form of this record on disk: sorted JSON with a check sum over everything else.
-    fn to_text(&self) -> serde_json::Result<Vec<u8>> {
-        let mut json = canonical::sorted(self)?;
-        let check = Digest::derive(CONTEXT, &canonical::text(&json)).to_hex();
-        if let Value::Object(fields) = &mut json {
-            fields.insert("check".to_owned(), Value::String(check));
-        }
-        json.sort_all_objects();
-        Ok(canonical::text(&json))
-    }
-
-    /// Reads a record back; anything but the exact bytes that [`Record::to_text`] writes is `None`.
-    fn from_text(text: &[u8]) -> Option<Self> {
-        let mut json: Value = serde_json::from_slice(text).ok()?;
-        json.as_object_mut()?.shift_remove("check")?;
-        let record: Self = serde_json::from_value(json).ok()?;
-        let exact = record.to_text().is_ok_and(|t| t == text);
-        (exact && record.fault().is_none()).then_some(record)
-    }
+/// What was found under the name of a record.
+#[derive(Debug)]
+pub(super) enum FoundRecord {
+    Whole(Box<Record>),
+    Missing,
+    Damaged(Identity),
 }
 
 impl Cache {
@@ -125,21 +113,32 @@ impl Cache {
     /// One that is damaged, or belongs to another key, is moved to the quarantine and is not there either. Whether
     /// the objects it names are still there is another question: see [`Cache::look`].
     pub fn record(&self, key: Digest) -> Result<Option<Record>, CacheError> {
+        self.hold(key)?;
+        Ok(match self.find_record(key)? {
+            FoundRecord::Whole(record) => Some(*record),
+            FoundRecord::Missing => None,
+            FoundRecord::Damaged(seen) => {
+                self.quarantine(&self.record_path(key), seen);
+                None
+            }
+        })
+    }
+
+    /// Reads a record; moves nothing and holds nothing.
+    pub(super) fn find_record(&self, key: Digest) -> Result<FoundRecord, CacheError> {
         let path = self.record_path(key);
         let fail = |e| CacheError::io("read the record", &path, e);
         let mut file = match File::open(&path) {
             Ok(file) => file,
-            Err(e) if file::is_missing(&e) => return Ok(None),
+            Err(e) if file::is_missing(&e) => return Ok(FoundRecord::Missing),
             Err(e) => return Err(fail(e)),
         };
         let seen = file::identity(&file.metadata().map_err(fail)?);
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(fail)?;
-        let record = Record::from_text(&text).filter(|record| record.key == key);
-        if record.is_none() {
-            self.quarantine(&path, seen);
-        }
-        Ok(record)
+        let record = canonical::unseal(&text, CONTEXT);
+        let record = record.filter(|record: &Record| record.key == key && record.fault().is_none());
+        Ok(record.map_or(FoundRecord::Damaged(seen), |record| FoundRecord::Whole(Box::new(record))))
     }
 
     /// Publishes a record, after all its objects; replaces an earlier one of the same key.
@@ -154,17 +153,17 @@ impl Cache {
         if let Some(lost) = record.outputs.iter().find(|o| !self.has(&o.stored())) {
             return Err(wrong(format!("object {} of output `{}` is not in the cache", lost.object.short(), lost.name)));
         }
-        let text = record.to_text().map_err(|e| wrong(e.to_string()))?;
+        let text = canonical::seal(record, CONTEXT).map_err(|e| wrong(e.to_string()))?;
         let path = self.record_path(record.key);
         match self.record(record.key)? {
             Some(old) if old == *record => Ok(Publication::Same),
             Some(old) => {
-                file::replace(&self.scratch(), &path, &text)?;
+                file::replace(&self.scratch(), &path, &text, "record")?;
                 Ok(Publication::Replaced(Box::new(old)))
             }
             None => {
                 // Somebody else may publish at the same time; theirs is as good, and the last one stays.
-                file::replace(&self.scratch(), &path, &text)?;
+                file::replace(&self.scratch(), &path, &text, "record")?;
                 Ok(Publication::New)
             }
         }
@@ -176,7 +175,7 @@ impl Cache {
         file::remove(&self.record_path(key))
     }
 
-    fn record_path(&self, key: Digest) -> PathBuf {
+    pub(super) fn record_path(&self, key: Digest) -> PathBuf {
         self.fanned("actions", &key.to_hex(), "json")
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cache, CacheError, Reason, file, list};
+use super::{Cache, CacheError, Reason, fail, file, list};
 use crate::digest::Digest;
 
 /// How the work on an instance ended.
@@ -97,7 +97,9 @@ impl RunLog {
         line.push(b'\n');
         // One write of a whole line to a file in append mode is not torn apart by another.
         let mut log = OpenOptions::new().append(true).create(true).open(&self.path).map_err(fail)?;
-        log.write_all(&line).map_err(fail)
+        log.write_all(&line).map_err(fail)?;
+        fail::point("log", "write");
+        Ok(())
     }
 }
 

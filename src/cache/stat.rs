@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use super::{CacheError, file};
 use crate::digest::Digest;
 
-mod text;
+pub(super) mod text;
 
 /// The kind under which plain digests are remembered.
 const DIGEST: &str = "blake3";
@@ -138,7 +138,7 @@ impl StatCache {
         let mut facts = load(&self.file);
         facts.retain(|slot, _| memory.facts.contains_key(slot) || slot.path.symlink_metadata().is_ok());
         facts.extend(memory.facts.iter().map(|(slot, fact)| (slot.clone(), fact.clone())));
-        file::replace(folder, &self.file, text::write(&facts).as_bytes())?;
+        file::replace(folder, &self.file, text::write(&facts).as_bytes(), "facts")?;
         memory.dirty = false;
         Ok(())
     }

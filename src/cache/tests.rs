@@ -1,15 +1,24 @@
 //! The store as a whole: what survives damage, kills, races and unusual surroundings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::*;
 use crate::digest::Digest;
+use crate::progress::Silent;
+
+mod concurrent;
+mod crash;
+mod gc;
+mod gc_rules;
+mod verify;
+mod world;
 
 /// What a test makes of the bytes of a file.
 type Damage<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
@@ -143,7 +152,7 @@ fn extensions_and_names_cannot_leave_their_folder() {
         assert!(matches!(cache.put(b"x", extension), Err(CacheError::Name { .. })), "{extension:?}");
     }
     for instance in ["", "x", "/x", "x/", "../x", "x/..", "x/y/z", "x/a\nb", "x/.y", "x\\y/z"] {
-        assert!(matches!(cache.set_root(instance, Digest::of(b"")), Err(CacheError::Name { .. })), "{instance:?}");
+        assert!(matches!(cache.set_root(instance, Digest::of(b""), &[]), Err(CacheError::Name { .. })), "{instance:?}");
     }
 }
 
@@ -218,13 +227,13 @@ fn a_damaged_record_is_a_miss() {
 fn roots_come_back_sorted_and_damaged_ones_are_none() {
     let (_dir, cache) = place();
     for name in ["train/b", "score/ucm_amht", "train/a"] {
-        cache.set_root(name, Digest::of(name.as_bytes())).unwrap();
-        cache.set_root(name, Digest::of(name.as_bytes())).unwrap();
+        cache.set_root(name, Digest::of(name.as_bytes()), &[]).unwrap();
+        cache.set_root(name, Digest::of(name.as_bytes()), &[]).unwrap();
     }
     let list = |cache: &Cache| cache.roots().unwrap().into_iter().map(|r| r.instance).collect::<Vec<_>>();
     assert_eq!(list(&cache), ["score/ucm_amht", "train/a", "train/b"]);
     assert_eq!(cache.root("train/a").unwrap().unwrap().key, Digest::of(b"train/a"));
-    let roots = cache.dir().join("roots");
+    let roots = cache.own_roots();
     fs::copy(roots.join("train/a.json"), roots.join("train/c.json")).unwrap();
     fs::write(roots.join("train/b.json"), "{").unwrap();
     assert_eq!(list(&cache), ["score/ucm_amht", "train/a"]);
@@ -274,9 +283,9 @@ fn only_a_cache_or_an_empty_folder_is_opened() {
     Cache::open(dir.path()).unwrap();
     Cache::open(dir.path()).unwrap();
     assert!(fs::read_to_string(dir.path().join("CACHEDIR.TAG")).unwrap().starts_with("Signature: 8a477f597d28d172"));
-    fs::write(dir.path().join("FORMAT"), "rsic cache 2\nmore\n").unwrap();
+    fs::write(dir.path().join("FORMAT"), "rsic cache 3\nmore\n").unwrap();
     for error in [Cache::open(dir.path()).unwrap_err(), Cache::peek(dir.path()).unwrap_err()] {
-        assert!(error.to_string().contains("says `rsic cache 2`"), "{error}");
+        assert!(error.to_string().contains("says `rsic cache 3`"), "{error}");
         assert!(error.hint().is_some());
     }
     fs::remove_file(dir.path().join("FORMAT")).unwrap();
@@ -305,7 +314,7 @@ fn peeking_creates_nothing_and_writes_nothing() {
     let never = Patience { command: "", instance: "", timeout: None, cancelled: &|| false };
     for (name, error) in [
         ("put", cache.put(b"", "bin").unwrap_err()),
-        ("root", cache.set_root("train/a", object.digest).unwrap_err()),
+        ("root", cache.set_root("train/a", object.digest, &[]).unwrap_err()),
         ("lock", cache.lock(object.digest, &never, &mut |_| ()).unwrap_err()),
         ("run", cache.start_run().unwrap_err()),
         ("publish", cache.publish(&Record::new(ingredients(1.0), Vec::new(), Vec::new())).unwrap_err()),
@@ -322,7 +331,7 @@ fn a_moved_cache_under_an_odd_name_works_on() {
     let cache = Cache::open(&odd.join("cache")).unwrap();
     let record = record(&cache, 1.0, b"content");
     cache.publish(&record).unwrap();
-    cache.set_root("train/a", record.key).unwrap();
+    cache.set_root("train/a", record.key, &[]).unwrap();
     let source = odd.join("source");
     fs::write(&source, "source").unwrap();
     let stat = cache.stat_cache();
@@ -400,4 +409,23 @@ fn a_damaged_object_is_not_exposed() {
     assert_eq!(cache.look(&object), Presence::Missing);
     assert_eq!(cache.expose(&object, &target, &stat).unwrap(), Exposed::Lost);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "the cache and the earlier file");
+}
+
+#[test]
+fn a_cache_of_the_first_version_keeps_its_results_and_forgets_its_roots() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = Cache::open(dir.path()).unwrap();
+    let object = cache.put(b"result", "txt").unwrap();
+    drop(cache);
+    fs::create_dir_all(dir.path().join("roots/score")).unwrap();
+    fs::write(dir.path().join("roots/score/ucm_amht.json"), "{}").unwrap();
+    fs::write(dir.path().join("FORMAT"), "rsic cache 1\n").unwrap();
+    // Looking changes nothing.
+    assert_eq!(Cache::peek(dir.path()).unwrap().roots().unwrap(), []);
+    assert!(dir.path().join("roots/score").exists());
+    let cache = Cache::open(dir.path()).unwrap();
+    assert_eq!(cache.get(&object).unwrap().unwrap(), b"result");
+    assert!(!dir.path().join("roots/score").exists());
+    assert_eq!(fs::read_to_string(dir.path().join("FORMAT")).unwrap(), "rsic cache 2\n");
+    cache.plan_collection(&Policy::default()).unwrap();
 }

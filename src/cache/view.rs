@@ -4,7 +4,10 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
-use super::{Cache, CacheError, Object, StatCache, file};
+use super::{Cache, CacheError, Object, StatCache, fail, file};
+
+/// How often to look at a file again that others replace meanwhile.
+const LOOKS: usize = 8;
 
 /// The state of a file that users see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,11 +51,13 @@ impl Cache {
         file::sweep(folder);
         let fail = |e| CacheError::io("write", target, e);
         let mut copy = file::temporary(folder)?;
+        fail::point("view", "create");
         std::io::copy(&mut from, copy.as_file_mut()).map_err(fail)?;
         copy.flush().map_err(fail)?;
+        fail::point("view", "write");
         let written = copy.reopen().and_then(file::digest_rest).map_err(fail)?;
         if written == object.digest {
-            file::persist(copy, target)?;
+            file::persist(copy, target, "view")?;
             return Ok(Exposed::Written);
         }
         // Reading it the normal way moves a damaged object to the quarantine.
@@ -63,13 +68,24 @@ impl Cache {
     }
 
     /// Compares the file `target` with an object, by size and then by content.
+    ///
+    /// A file that is replaced again and again while it is read, as by other builds, is modified.
     pub fn view(&self, object: &Object, target: &Path, stat: &StatCache) -> Result<View, CacheError> {
-        match fs::metadata(target) {
-            Err(e) if file::is_missing(&e) => Ok(View::Missing),
-            Err(e) => Err(CacheError::io("look at", target, e)),
-            Ok(metadata) if !metadata.is_file() || metadata.len() != object.bytes => Ok(View::Modified),
-            Ok(_) if stat.digest_file(target)? == object.digest => Ok(View::Fresh),
-            Ok(_) => Ok(View::Modified),
+        for _ in 0..LOOKS {
+            match fs::metadata(target) {
+                Err(e) if file::is_missing(&e) => return Ok(View::Missing),
+                Err(e) => return Err(CacheError::io("look at", target, e)),
+                Ok(metadata) if !metadata.is_file() || metadata.len() != object.bytes => return Ok(View::Modified),
+                Ok(_) => {}
+            }
+            match stat.digest_file(target) {
+                Ok(digest) if digest == object.digest => return Ok(View::Fresh),
+                Ok(_) => return Ok(View::Modified),
+                Err(CacheError::ChangedWhileRead(_)) => {}
+                Err(CacheError::Io { source, .. }) if file::is_missing(&source) => {}
+                Err(e) => return Err(e),
+            }
         }
+        Ok(View::Modified)
     }
 }

@@ -19,6 +19,8 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// Something is stale (`status --exit-code`).
 pub const STALE: u8 = 3;
+/// Corruption was found (`verify`).
+pub const CORRUPT: u8 = 4;
 /// Input/output, or no space.
 pub const IO: u8 = 5;
 /// A lock was not to be had in time.

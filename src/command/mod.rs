@@ -12,14 +12,17 @@ pub mod export;
 pub mod failure;
 pub mod fetch;
 mod file;
+pub mod gc;
 pub mod import;
 pub mod lint;
 pub mod log;
 pub mod loose;
+pub mod pin;
 pub mod score;
 pub mod scores;
 pub mod show;
 pub mod status;
+pub mod verify;
 pub mod why;
 
 use std::path::PathBuf;
@@ -86,6 +89,9 @@ enum Command {
     Draw(draw::Draw),
     Log(log::Log),
     Clean(clean::Clean),
+    Gc(gc::Gc),
+    Pin(pin::Pin),
+    Verify(verify::Verify),
     Fetch(fetch::Fetch),
     Import(import::Import),
     Export(export::Export),
@@ -128,6 +134,9 @@ impl Cli {
             Command::Draw(command) => command.run(&self.global, ui),
             Command::Log(command) => command.run(&self.global, ui),
             Command::Clean(command) => command.run(&self.global, ui),
+            Command::Gc(command) => command.run(&self.global, ui),
+            Command::Pin(command) => command.run(&self.global, ui),
+            Command::Verify(command) => command.run(&self.global, ui),
             Command::Fetch(command) => command.run(&self.global, ui),
             Command::Import(command) => command.run(&self.global, ui),
             Command::Export(command) => command.run(&self.global, ui),

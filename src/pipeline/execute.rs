@@ -26,6 +26,8 @@ pub(super) struct Execution<'a> {
     pub(super) node: NodeId,
     pub(super) upstream: &'a BTreeMap<NodeId, Record>,
     pub(super) ingredients: Ingredients,
+    /// The keys of all that the node reads, directly or not.
+    pub(super) needs: Vec<Digest>,
     pub(super) forced: bool,
     pub(super) lock_timeout: Option<Duration>,
 }
@@ -114,8 +116,8 @@ impl Execution<'_> {
         }
         if !again {
             self.hide_others(record)?;
-            cache.set_root(&name, record.key)?;
         }
+        cache.set_root(&name, record.key, &self.needs)?;
         Ok(written)
     }
 
@@ -161,7 +163,7 @@ impl Execution<'_> {
         }
         let record = self.publish(outcome)?;
         if let Some(scope) = self.row_scope(&self.ingredients) {
-            cache.set_root(&rows_root(scope), record.key)?;
+            cache.set_hint(scope, record.key)?;
         }
         self.show(&record)?;
         partial.remove()?;
@@ -258,9 +260,9 @@ impl Execution<'_> {
     fn previous(&self) -> Result<Option<arrow::array::RecordBatch>> {
         let cache = &self.workspace.cache;
         let Some(scope) = self.row_scope(&self.ingredients) else { return Ok(None) };
-        for root in [self.name(), rows_root(scope)] {
-            let Some(root) = cache.root(&root)? else { continue };
-            let Some(record) = cache.record(root.key)? else { continue };
+        let keys = [cache.root(&self.name())?.map(|root| root.key), cache.hint(scope)?];
+        for key in keys.into_iter().flatten() {
+            let Some(record) = cache.record(key)? else { continue };
             if self.row_scope(&record.ingredients) != Some(scope) {
                 continue;
             }
@@ -288,11 +290,6 @@ impl Execution<'_> {
         };
         Ok(self.log.append(&event)?)
     }
-}
-
-/// The root that remembers the newest table of a row scope, whatever instance made it.
-fn rows_root(scope: Digest) -> String {
-    format!("rows/{scope}")
 }
 
 /// The most memory that this process has had, in bytes, where the system tells.

@@ -23,6 +23,12 @@ pub use execute::peak_memory;
 pub use graph::{Graph, Node, NodeId};
 pub use plan::{Plan, Planned, State};
 
+/// The store: `$RSIC_STORE`, which several workspaces may share, else the folder `cache` of the workspace.
+pub fn store(root: &Path) -> PathBuf {
+    let named = std::env::var_os("RSIC_STORE").filter(|path| !path.is_empty());
+    named.map_or_else(|| root.join("cache"), PathBuf::from)
+}
+
 /// A folder with a `pipeline.toml`, its graph and its cache.
 pub struct Workspace {
     /// The folder.
@@ -41,7 +47,7 @@ impl Workspace {
     /// Opens the workspace in `root` for building: the cache is created if it is missing.
     pub fn open(root: &Path, overrides: &[String]) -> Result<Self> {
         let config = Config::load(root, overrides)?;
-        let cache = Cache::open(&root.join("cache"))?;
+        let cache = Cache::open(&store(root))?.in_workspace(root)?;
         Self::with(root, config, cache)
     }
 
@@ -50,14 +56,14 @@ impl Workspace {
     /// Fails if they contradict each other.
     pub fn with_config(root: &Path, config: Config) -> Result<Self> {
         config.recheck()?;
-        let cache = Cache::open(&root.join("cache"))?;
+        let cache = Cache::open(&store(root))?.in_workspace(root)?;
         Self::with(root, config, cache)
     }
 
     /// Opens the workspace in `root` for looking: nothing is created.
     pub fn peek(root: &Path, overrides: &[String]) -> Result<Self> {
         let config = Config::load(root, overrides)?;
-        let cache = Cache::peek(&root.join("cache"))?;
+        let cache = Cache::peek(&store(root))?.in_workspace(root)?;
         Self::with(root, config, cache)
     }
 

@@ -273,6 +273,11 @@ impl Pass<'_> {
         };
         let ingredients =
             self.planner.ingredients(spec, &|id| upstream.get(&id)).map_err(|blocked: Blocked| anyhow!(blocked))?;
+        let needs = {
+            let work = self.lock();
+            let closure = self.workspace.graph.closure(&[node]).into_iter().filter(|id| *id != node);
+            closure.filter_map(|id| work.records.get(&id).map(|record| record.key)).collect()
+        };
         let execution = Execution {
             workspace: self.workspace,
             planner: &self.planner,
@@ -281,6 +286,7 @@ impl Pass<'_> {
             node,
             upstream: &upstream,
             ingredients,
+            needs,
             forced: self.options.forced.contains(&node),
             lock_timeout: self.options.lock_timeout,
         };

@@ -51,7 +51,7 @@ fn read_line(line: &str) -> Option<(Slot, Fact)> {
 }
 
 /// Writes any bytes as one word of visible ASCII: `%` and two digits for the others.
-fn escape(bytes: &[u8], text: &mut String) {
+pub(in crate::cache) fn escape(bytes: &[u8], text: &mut String) {
     for &byte in bytes {
         if byte.is_ascii_graphic() && byte != b'%' {
             text.push(byte as char);
@@ -61,7 +61,8 @@ fn escape(bytes: &[u8], text: &mut String) {
     }
 }
 
-fn unescape(text: &str) -> Option<Vec<u8>> {
+/// Reads what [`escape`] wrote; `None` for anything else.
+pub(in crate::cache) fn unescape(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {

@@ -15,8 +15,8 @@ use crate::metric::Words;
 use crate::model::attend::{SPECIAL, Vocabulary};
 use crate::table;
 
-/// History: 1, the first.
-pub const VOCABULARY_VERSION: u32 = 1;
+/// History: 1, the first; 2, with `references`.
+pub const VOCABULARY_VERSION: u32 = 2;
 
 /// Reads `images` and `sentences`; writes `vocabulary`, of the train captions alone, `tokens` of the train and validation captions, and
 /// `references`, the validation captions as they are. So no later stage of training reads a test caption.

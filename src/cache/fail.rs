@@ -1,0 +1,92 @@
+//! Fail points: places where a test can make the program die as if it were killed.
+//!
+//! `RSIC_FAIL_AT=record.rename` aborts the process the first time that it has renamed a record into place,
+//! `RSIC_FAIL_AT=record.rename:3` the third time. There is one point after every system call that changes the store, so
+//! that the whole-program tests can try each of them. No destructor runs, nothing is flushed.
+//!
+//! The points are in every build, because those tests run the program that users run. One costs a look at a variable
+//! that was read once; each stands beside a system call that costs a thousand times more.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The environment variable that arms one point.
+const VARIABLE: &str = "RSIC_FAIL_AT";
+
+/// What is written as a new file that gets its name at the end.
+const WRITES: [&str; 9] = ["facts", "hint", "mark", "object", "partial", "pin", "record", "root", "view"];
+/// The steps of that, in their order.
+const STEPS: [&str; 6] = ["create", "write", "sync", "parent", "rename", "folder"];
+/// All other points.
+const OTHERS: [&str; 15] = [
+    "gc.begin",
+    "gc.hint",
+    "gc.lock",
+    "gc.object",
+    "gc.partial",
+    "gc.quarantine",
+    "gc.record",
+    "gc.root",
+    "gc.temporary",
+    "lock.take",
+    "log.write",
+    "object.mode",
+    "partial.remove",
+    "session.create",
+    "session.write",
+];
+
+/// The names of all points, for tests that try each of them.
+pub fn fail_points() -> Vec<String> {
+    let writes = WRITES.iter().flat_map(|what| STEPS.iter().map(move |step| format!("{what}.{step}")));
+    writes.chain(OTHERS.iter().map(|&name| name.to_owned())).collect()
+}
+
+/// Dies here if `RSIC_FAIL_AT` names this point and it was reached often enough.
+pub(super) fn point(what: &str, step: &str) {
+    static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
+    #[cfg(test)]
+    assert!(fail_points().contains(&format!("{what}.{step}")), "{what}.{step} is not listed");
+    let armed = ARMED.get_or_init(|| Armed::read(&std::env::var(VARIABLE).ok()?));
+    if armed.as_ref().is_some_and(|armed| armed.strikes(what, step)) {
+        std::process::abort();
+    }
+}
+
+struct Armed {
+    name: String,
+    left: AtomicUsize,
+}
+
+impl Armed {
+    /// Reads `name` or `name:count`.
+    fn read(text: &str) -> Option<Self> {
+        let (name, count) = text.split_once(':').unwrap_or((text, "1"));
+        Some(Self { name: name.to_owned(), left: AtomicUsize::new(count.parse().ok()?) })
+    }
+
+    fn strikes(&self, what: &str, step: &str) -> bool {
+        self.name.split_once('.') == Some((what, step)) && self.left.fetch_sub(1, Ordering::Relaxed) == 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_point_strikes_exactly_at_its_count() {
+        for (text, expected) in [
+            ("record.rename", vec![1]),
+            ("record.rename:3", vec![3]),
+            ("record.rename:9", vec![]),
+            ("record.rename:x", vec![]),
+            ("record.sync", vec![]),
+            ("", vec![]),
+        ] {
+            let armed = Armed::read(text);
+            let struck = (1..=5).filter(|_| armed.as_ref().is_some_and(|armed| armed.strikes("record", "rename")));
+            assert_eq!(struck.collect::<Vec<_>>(), expected, "{text}");
+        }
+    }
+}
