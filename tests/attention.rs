@@ -8,7 +8,7 @@ use rsic::metric::Words;
 use rsic::model::resnet::{self, ResNetShape};
 use rsic::table;
 
-use crate::sandbox::{Sandbox, TINY};
+use crate::sandbox::{Sandbox, TINY, copy};
 
 fn read(sandbox: &Sandbox, name: &str) -> RecordBatch {
     table::read(fs::read(sandbox.path(&format!("output/{name}.parquet"))).unwrap()).unwrap()
@@ -158,7 +158,7 @@ fn attention_is_kept_when_asked_and_drawn() {
     let in_train = texts(&images, "split").iter().position(|split| split == "train").unwrap();
     let other = texts(&images, "filename").swap_remove(in_train);
     let held = ["draw", "caption/ucm_cn_r50", "--image", &other, "--to", to, "--force"];
-    sandbox.rsic(&held).fails(1, &["is not in the captioned split"]);
+    sandbox.rsic(&held).fails(2, &[&other, "is not in the captioned split"]);
     for (args, words) in [
         (["draw", "caption/ucm_r50", "--image", "nothing.tif", "--to", "x.svg"], "no image `nothing.tif`"),
         (["draw", "caption/ucm_r50", "--image", &image, "--to", "x.png"], "end it in `.svg`"),
@@ -194,6 +194,25 @@ fn a_resnet_in_a_folder_makes_maps_of_any_store_and_grid() {
         .map(|(half, exact)| (half.to_f32() - exact).abs() / exact.abs().max(1e-3))
         .fold(0.0, f32::max);
     assert!(off > 0.0 && off < 1.0 / 2048.0 + 1e-6, "{off}");
+    // What 16-bit floats cannot hold is refused.
+    let large = resnet::random(&shape, 1).unwrap();
+    let bytes = large.file("model.safetensors").unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let million = 1e6_f32.to_le_bytes().repeat(12);
+    let views = tensors.tensors().into_iter().map(|(name, view)| {
+        let scale = name.ends_with("stages.1.layers.0.layer.2.normalization.weight");
+        let data = if scale { million.as_slice() } else { view.data() };
+        let view = safetensors::tensor::TensorView::new(view.dtype(), view.shape().to_vec(), data).unwrap();
+        (name, view)
+    });
+    let file = safetensors::serialize(views.collect::<Vec<_>>(), None).unwrap();
+    copy(&sandbox.path("models/resnet"), &sandbox.path("models/large"));
+    fs::write(sandbox.path("models/large/model.safetensors"), file).unwrap();
+    let encoder = ["-p", "attention.r50.encoder=\"./models/large\""];
+    sandbox
+        .rsic(&[&["build", "features/ucm_r50"], &encoder[..]].concat())
+        .fails(1, &["too large for 16-bit floats", "f32"]);
+    sandbox.rsic(&[&["build", "features/ucm_r50", "-p", "attention.r50.store=f32"], &encoder[..]].concat()).ok();
     // Trained along, the encoder has maps of its own.
     let settings = ["-p", "attention.r50.grid=2", "-p", "attention.r50.train.epochs=1"];
     let ran = sandbox.rsic(&[&["build", "score/ucm_r50_ft"], &settings[..]].concat()).ok();
@@ -303,6 +322,8 @@ fn settings_that_cannot_work_are_named_with_their_place() {
     }
     let rare = ["build", "tokenize/ucm_r50", "-p", "attention.r50.vocabulary.min_word_freq=100000"];
     sandbox.rsic(&rare).fails(1, &["no word occurs more than 100000 times", "min_word_freq"]);
+    let short = ["build", "tokenize/ucm_r50", "-p", "attention.r50.vocabulary.max_words=1"];
+    sandbox.rsic(&short).fails(1, &["no train caption has 1 to 1 words", "max_words"]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use arrow::array::{Array as _, ArrowPrimitiveType, UInt32Array};
 use arrow::datatypes::{Float16Type, Float32Type};
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,9 @@ pub const VERSION: u32 = 1;
 
 /// After how many images the rows so far are saved; a saved state of a `ResNet`'s maps has 0.3 MB per image.
 const SAVE_EVERY: usize = 1024;
+
+/// The largest 16-bit float.
+const LARGEST: f32 = 65504.0;
 
 /// A 16-bit float.
 type Half = <Float16Type as ArrowPrimitiveType>::Native;
@@ -44,11 +47,8 @@ impl Features {
     pub fn run(&self, inputs: &Inputs, context: &mut Context<'_>) -> Result<Outcome> {
         let encoder = MapEncoder::load(&inputs.bundle("encoder")?)?;
         match self.store {
-            // Maps are far below the largest 16-bit float; a number above it would become infinite.
-            Store::F16 => {
-                maps::<Float16Type>(&encoder, inputs, context, |x| Half::from_f32(x.clamp(-65504.0, 65504.0)))
-            }
-            Store::F32 => maps::<Float32Type>(&encoder, inputs, context, |x| x),
+            Store::F16 => maps::<Float16Type>(&encoder, inputs, context, LARGEST, Half::from_f32),
+            Store::F32 => maps::<Float32Type>(&encoder, inputs, context, f32::MAX, |x| x),
         }
     }
 }
@@ -57,6 +57,7 @@ fn maps<T: ArrowPrimitiveType>(
     encoder: &MapEncoder,
     inputs: &Inputs,
     context: &mut Context<'_>,
+    largest: f32,
     stored: impl Fn(f32) -> T::Native,
 ) -> Result<Outcome> {
     let (side, channels) = (encoder.side(), encoder.channels());
@@ -65,6 +66,10 @@ fn maps<T: ArrowPrimitiveType>(
     let rows = per_image.rows::<T>(inputs, context, |pictures, names| {
         let maps = encoder.maps(pictures)?;
         all_finite(&maps, width, names)?;
+        if let Some(at) = maps.iter().position(|x| x.abs() > largest) {
+            let (name, x) = (names[at / width], maps[at]);
+            bail!("the feature map of {name} holds {x:e}, too large for 16-bit floats: set `store = \"f32\"`");
+        }
         Ok(maps.into_iter().map(&stored).collect())
     })?;
     let number = |n: usize| Arc::new(UInt32Array::from(vec![n as u32; rows.digests.len()]));

@@ -61,7 +61,7 @@ impl Draw {
         let workspace = global.peek()?;
         let built = self.built(&workspace)?;
         let image = self.image(&built.inputs.table("images")?)?;
-        let (caption, words) = words(&built.captions, &built.inputs.table("vocabulary")?, image.id)?;
+        let (caption, words) = words(&built.captions, &built.inputs.table("vocabulary")?, &image)?;
         let picture = picture(&workspace, &built.dataset, &image)?;
         let picture = as_seen(&picture, &built.encoder.bundle("encoder")?, SIDE)?;
         let drawing = Drawing { title: &image.filename, caption: &caption, picture: &picture, words: &words };
@@ -72,7 +72,10 @@ impl Draw {
 
     fn built(&self, workspace: &Workspace) -> Result<Built> {
         let nodes = target::resolve(&workspace.graph, std::slice::from_ref(&self.target))?;
-        let [node] = nodes[..] else { bail!("`{}` names {} targets: draw one", self.target, nodes.len()) };
+        let [node] = nodes[..] else {
+            let text = format!("`{}` names {} targets", self.target, nodes.len());
+            return Err(UsageError { text, hint: "draw one at a time".to_owned() }.into());
+        };
         let spec = &workspace.graph.nodes[node];
         let instance = spec.instance.to_string();
         if !matches!(spec.stage, Stage::CaptionByAttention(_)) {
@@ -85,7 +88,7 @@ impl Draw {
         let fresh = planned
             .filter(|planned| matches!(planned.state, State::Fresh | State::Restorable | State::Modified { .. }));
         let record = fresh.and_then(|planned| planned.record.clone()).ok_or_else(|| {
-            anyhow!("{instance} is not built as pipeline.toml describes it now: run `rsic build {instance}`")
+            anyhow!("{instance} is not built from the settings and files as they are now: run `rsic build {instance}`")
         })?;
         let output = record.output("captions").context("the captions have no table")?;
         let bytes = workspace.cache.get(&output.stored())?;
@@ -148,14 +151,17 @@ fn picture(workspace: &Workspace, dataset: &str, image: &Image) -> Result<Pictur
 }
 
 /// The caption of an image, and its words with the weights of the cells.
-fn words(captions: &RecordBatch, vocabulary: &RecordBatch, image: u32) -> Result<(String, Vec<Word>)> {
+fn words(captions: &RecordBatch, vocabulary: &RecordBatch, image: &Image) -> Result<(String, Vec<Word>)> {
     let Some(_) = captions.column_by_name("attention") else {
         let text = "the captions were made without keeping attention".to_owned();
         let hint = "set `keep_attention = true` under [attention.NAME] in pipeline.toml and build again: nothing is trained anew";
         return Err(UsageError { text, hint: hint.to_owned() }.into());
     };
-    let row = table::u32s(captions, "image_id")?.values().iter().position(|id| *id == image);
-    let row = row.with_context(|| format!("image {image} is not in the captioned split"))?;
+    let row = table::u32s(captions, "image_id")?.values().iter().position(|id| *id == image.id);
+    let row = row.ok_or_else(|| UsageError {
+        text: format!("{} is not in the captioned split", image.filename),
+        hint: "`rsic show` lists the captioned images".to_owned(),
+    })?;
     let names = table::strings(vocabulary, "word")?;
     let ids = table::u32_lists(captions, "tokens")?.swap_remove(row);
     let (values, ends) = table::f32_lists(captions, "attention")?;

@@ -1,5 +1,7 @@
 //! Training of the decoder, and of an encoder along with it.
 
+use std::cmp::Ordering;
+
 use anyhow::{Result, bail, ensure};
 use candle_core::Var;
 use serde::{Deserialize, Serialize};
@@ -79,7 +81,8 @@ pub struct Plan<'a> {
     pub encoder_lr: f64,
 }
 
-/// Trains a decoder and keeps the epoch whose free-running captions of the validation images are best (the last one if there are none).
+/// Trains a decoder and keeps the epoch whose free-running captions of the validation images are best, of equals the one of the lower loss (the last one if there are
+/// none).
 ///
 /// - `validate`: `None` without validation images.
 ///
@@ -192,10 +195,14 @@ impl<'a> Run<'a> {
         }
         let val_loss = self.val_loss(&data.val, progress)?;
         let val = validate.map(|validate| validate(&self.decoder)).transpose()?;
-        let best_before = self.history.iter().rev().find(|row| row.best).and_then(|row| row.val);
-        let best = match (val, best_before) {
-            (Some(new), Some(old)) => self.score(new) > self.score(old),
-            _ => true,
+        let best_before = self.history.iter().rev().find(|row| row.best);
+        let best = match best_before.and_then(|row| Some((row, row.val?))).zip(val) {
+            // Of equal scores, such as 0 at the beginning, the lower loss is the better.
+            Some(((before, old), new)) => match self.score(new).total_cmp(&self.score(old)) {
+                Ordering::Equal => val_loss < before.val_loss,
+                order => order.is_gt(),
+            },
+            None => true,
         };
         if best {
             let encoder = self.encoder.as_ref().map(|(encoder, _)| encoder.save()).transpose()?;

@@ -117,8 +117,8 @@ fn set_aside_unless_told<'de, D: Deserializer<'de>>(given: D) -> Result<DecodeCo
 
 /// The largest side of a grid: of more cells than a picture has pixels nothing is learnt.
 const LARGEST_GRID: usize = 256;
-/// The largest width of a decoder.
-const WIDEST: usize = 1 << 16;
+/// The largest width of a decoder: one of this width has 2 GB of weights.
+const WIDEST: usize = 1 << 13;
 
 impl AttentionSettings {
     /// What types cannot say.

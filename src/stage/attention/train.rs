@@ -26,8 +26,8 @@ use crate::picture;
 use crate::progress::{Progress, Unseen};
 use crate::table;
 
-/// History: 1, the first.
-pub const TRAIN_VERSION: u32 = 1;
+/// History: 1, the first; 2, of equally good epochs the one of the lower loss.
+pub const TRAIN_VERSION: u32 = 2;
 
 /// How many validation images are captioned together. The scores do not depend on it.
 const TOGETHER: usize = 64;
@@ -157,6 +157,13 @@ fn finish(mut outcome: Outcome, trained: Trained) -> Result<Outcome> {
     }
     if trained.history.iter().all(|row| row.val.is_none()) {
         outcome.warnings.push("there are no validation images: the last epoch is kept".to_owned());
+    }
+    if trained.history.iter().filter_map(|row| row.val).all(|val| val.cider_d == 0.0)
+        && trained.history[0].val.is_some()
+    {
+        let text =
+            "no epoch wrote captions of the validation images that score above 0: the one of the lowest loss is kept";
+        outcome.warnings.push(text.to_owned());
     }
     outcome.table("history", history(&trained.history)?);
     outcome.bytes("weights", trained.weights, "safetensors");

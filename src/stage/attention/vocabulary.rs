@@ -52,6 +52,9 @@ impl BuildVocabulary {
         for row in (0..raw.len()).filter(|&row| split(row) == Some(Split::Train.name())) {
             words[row].iter().for_each(|word| *counts.entry(word.clone()).or_default() += 1);
         }
+        if counts.is_empty() {
+            bail!("the train captions have no words");
+        }
         let vocabulary = Vocabulary::of_counts(&counts, self.vocabulary.min_word_freq);
         if vocabulary.words().len() == SPECIAL.len() {
             bail!(
@@ -63,6 +66,9 @@ impl BuildVocabulary {
         let of_use = |row: &usize| (1..=self.vocabulary.max_words).contains(&words[*row].len());
         let (kept, left_out): (Vec<usize>, Vec<usize>) =
             (0..raw.len()).filter(|&row| known.contains(&split(row))).partition(of_use);
+        if !kept.iter().any(|&row| split(row) == Some(Split::Train.name())) {
+            bail!("no train caption has 1 to {} words: raise `vocabulary.max_words`", self.vocabulary.max_words);
+        }
         let mut outcome = Outcome::default();
         outcome.log.push(format!("{} words of {}", vocabulary.words().len() - SPECIAL.len(), counts.len()));
         if !left_out.is_empty() {

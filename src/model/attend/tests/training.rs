@@ -72,13 +72,17 @@ fn the_learning_rate_falls_without_gain_and_training_ends() {
     let history = of(&config, &[0.1, 0.3, 0.2]);
     assert_eq!(lr(&history), [1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.25]);
     assert_eq!(best(&history), [1, 2]);
-    let history = of(&config, &[0.1, 0.1, 0.1, 0.2, 0.1]);
+    let history = of(&config, &[0.1, 0.09, 0.08, 0.2, 0.1]);
     assert_eq!(lr(&history), [1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125]);
     assert_eq!(best(&history), [1, 4]);
     assert_eq!(history.iter().map(|row| row.step).collect::<Vec<_>>(), [2, 4, 6, 8, 10, 12, 14, 16, 18]);
     // By BLEU-4 the first epoch of these is the best.
     let by_bleu = AttendTraining { select: Selection::Bleu4, ..config.clone() };
     assert_eq!(best(&of(&by_bleu, &[0.1, 0.3, 0.2])), [1]);
+    // Of equal scores the lower loss counts: at the beginning, where no caption scores, it falls.
+    let zeros = of(&AttendTraining { epochs: 6, ..config.clone() }, &[0.0]);
+    let losses: Vec<f64> = zeros.iter().filter(|row| row.best).map(|row| row.val_loss.unwrap()).collect();
+    assert!(losses.len() > 1 && losses.windows(2).all(|pair| pair[1] < pair[0]), "{zeros:?}");
     let short = AttendTraining { epochs: 4, ..config };
     assert_eq!(of(&short, &[0.1]).len(), 4);
 }
