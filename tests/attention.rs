@@ -213,6 +213,7 @@ fn a_resnet_in_a_folder_makes_maps_of_any_store_and_grid() {
         .rsic(&[&["build", "features/ucm_r50"], &encoder[..]].concat())
         .fails(1, &["too large for 16-bit floats", "f32"]);
     sandbox.rsic(&[&["build", "features/ucm_r50", "-p", "attention.r50.store=f32"], &encoder[..]].concat()).ok();
+    sandbox.rsic(&["build", "features/ucm_r50"]).ok();
     // Trained along, the encoder has maps of its own.
     let settings = ["-p", "attention.r50.grid=2", "-p", "attention.r50.train.epochs=1"];
     let ran = sandbox.rsic(&[&["build", "score/ucm_r50_ft"], &settings[..]].concat()).ok();
