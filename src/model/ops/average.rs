@@ -18,7 +18,7 @@ pub(crate) fn average(maps: &[f32], side: usize, channels: usize, grid: usize) -
     Cells::square(side, grid, channels).means(maps)
 }
 
-/// [`average`] with a way back to gradients: `[n, side * side, channels]` -> `[n, grid * grid, channels]`.
+/// The means of square maps over a grid, with a way back to gradients: `[n, side * side, channels]` -> `[n, grid * grid, channels]`.
 ///
 /// Fails if the maps are not squares, or the grid has no cells.
 pub fn adaptive_average(x: &Tensor, grid: usize) -> Result<Tensor> {
