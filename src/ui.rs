@@ -223,6 +223,10 @@ impl Reporter for Ui {
         self.progress(instance)
     }
 
+    fn transfer(&self, instance: &str) -> Box<dyn Progress> {
+        self.progress(instance)
+    }
+
     fn waiting(&self, instance: &str, holder: &str) {
         self.say(&format!("{} {instance} (held by {holder})", paint("    wait", YELLOW)));
     }
@@ -235,6 +239,9 @@ impl Reporter for Ui {
         match ending {
             Ending::Fresh | Ending::Skipped => {}
             Ending::Restored => self.say(&format!("{} {instance}", paint("restored", GREEN))),
+            Ending::Pulled { bytes: count } => {
+                self.say(&format!("{} {instance} ({})", paint("  pulled", GREEN), bytes(*count)));
+            }
             Ending::Built { .. } => self.say(&format!("{} {instance} in {}", paint("   built", GREEN), seconds(spent))),
             Ending::Interrupted => self.say(&format!("{} {instance}", paint(" stopped", YELLOW))),
             Ending::Failed => self.say(&format!("{} {instance}", paint("  failed", RED))),

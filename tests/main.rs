@@ -9,6 +9,7 @@ mod errors;
 mod fetch;
 mod interop;
 mod layers;
+mod remote;
 mod repeat;
 mod sandbox;
 mod scoring;

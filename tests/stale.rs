@@ -192,6 +192,9 @@ pub(crate) fn newest_record(sandbox: &Sandbox, stage: &str) -> Value {
 struct Deaf;
 
 impl Reporter for Deaf {
+    fn transfer(&self, _: &str) -> Box<dyn Progress> {
+        Box::new(Silent)
+    }
     fn begin(&self, _: &str, _: &[rsic::cache::Reason]) -> Box<dyn Progress> {
         Box::new(Silent)
     }
@@ -204,7 +207,7 @@ impl Reporter for Deaf {
 }
 
 fn build(workspace: &Workspace, target: NodeId) -> BTreeSet<String> {
-    let options = Options { jobs: 1, forced: Vec::new(), keep_going: false, lock_timeout: None };
+    let options = Options { jobs: 1, forced: Vec::new(), keep_going: false, lock_timeout: None, offline: false };
     let summary = run::build(workspace, &[target], &options, &Deaf).unwrap();
     assert!(summary.failures.is_empty(), "{:?}", summary.failures);
     let built = summary.endings.iter().filter(|(_, ending)| matches!(ending, Ending::Built { .. }));

@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const VARIABLE: &str = "RSIC_FAIL_AT";
 
 /// What is written as a new file that gets its name at the end.
-const WRITES: [&str; 9] = ["facts", "hint", "mark", "object", "partial", "pin", "record", "root", "view"];
+const WRITES: [&str; 11] =
+    ["facts", "hint", "lockfile", "mark", "object", "partial", "pin", "record", "rest", "root", "view"];
 /// The steps of that, in their order.
 const STEPS: [&str; 6] = ["create", "write", "sync", "parent", "rename", "folder"];
 /// All other points.

@@ -101,12 +101,17 @@ pub(super) fn is_same(file: &File, path: &Path) -> bool {
 ///
 /// `scratch` is a folder on the same file system.
 pub(super) fn publish_new(scratch: &Path, target: &Path, bytes: &[u8]) -> Result<bool, CacheError> {
+    let mut file = temporary(scratch)?;
+    fail::point("object", "create");
+    file.write_all(bytes).map_err(|e| CacheError::io("write", target, e))?;
+    fail::point("object", "write");
+    persist_new(file, target)
+}
+
+/// Gives a finished temporary file its final name and makes it read-only; returns `false` if that name is taken.
+pub(super) fn persist_new(file: NamedTempFile, target: &Path) -> Result<bool, CacheError> {
     let fail = |e| CacheError::io("write", target, e);
     let point = |step| fail::point("object", step);
-    let mut file = temporary(scratch)?;
-    point("create");
-    file.write_all(bytes).map_err(fail)?;
-    point("write");
     let mut mode = file.as_file().metadata().map_err(fail)?.permissions();
     mode.set_readonly(true);
     file.as_file().set_permissions(mode).map_err(fail)?;

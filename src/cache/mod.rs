@@ -16,6 +16,7 @@
 //! | `runs/*.jsonl` | what was run when, and how long it took | appended |
 //! | `quarantine/` | damaged objects and records, for inspection | replaced |
 //! | `stat.txt` | hashes of unchanged source files | replaced |
+//! | `remote.txt` | when the remote store last did not answer | replaced, removed when it does |
 //! | `tmp/` | files on their way to one of the names above | removed by the next [`Cache::open`] after a kill |
 //!
 //! There is no index that could disagree with the files, and no path is stored: the folder may be moved, copied or
@@ -37,6 +38,7 @@ mod partial;
 mod pin;
 mod reason;
 mod record;
+mod remote;
 mod runs;
 mod session;
 mod stat;
@@ -60,11 +62,12 @@ pub use partial::{PartialDir, Slot};
 pub use pin::Pin;
 pub use reason::{Reason, changed_columns};
 pub use record::{Output, Publication, Record};
+pub use remote::{Pushed, Remote, RemoteError, RemoteSettings, Sent};
 pub use runs::{Event, Outcome, RunLog};
 pub use stat::StatCache;
 pub use state::{Build, Root};
 pub use verify::{Depth, Fault, Finding, Report};
-pub use view::{Exposed, View};
+pub use view::{Exposed, View, replace_file};
 pub use workspace::KnownWorkspace;
 
 /// The line in FORMAT; it changes when older programs could misread the folder.

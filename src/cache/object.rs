@@ -1,13 +1,14 @@
 //! Objects: immutable bytes, named by their own hash.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::file::{self, Identity};
-use super::{Cache, CacheError};
+use super::{Cache, CacheError, RemoteError, fail};
 use crate::digest::Digest;
 
 /// How often [`Cache::put`] begins again when others remove or damage the object meanwhile.
@@ -68,6 +69,41 @@ impl Cache {
         }
         let taken = io::Error::from(io::ErrorKind::AlreadyExists);
         Err(CacheError::io("replace the damaged object", &path, taken))
+    }
+
+    /// Stores an object that comes in pieces from elsewhere, until `next` gives `None`.
+    ///
+    /// Returns `false`, having kept nothing, if the bytes are not those of its name. What is left of a longer answer is
+    /// not asked for.
+    pub(super) fn receive(
+        &self,
+        object: &Object,
+        next: &mut dyn FnMut() -> Result<Option<Bytes>, RemoteError>,
+    ) -> Result<bool, RemoteError> {
+        self.needs_writing("store an object")?;
+        let path = self.path(object);
+        let fail = |e| CacheError::io("write", &path, e);
+        self.hold(object.digest)?;
+        if let Found::Damaged(seen) = self.find_object(object)? {
+            self.quarantine(&path, seen);
+        }
+        let mut file = file::temporary(&self.scratch())?;
+        fail::point("object", "create");
+        let mut hasher = blake3::Hasher::new();
+        while let Some(piece) = next()? {
+            if hasher.count() + piece.len() as u64 > object.bytes {
+                return Ok(false);
+            }
+            hasher.update(&piece);
+            file.as_file_mut().write_all(&piece).map_err(fail)?;
+        }
+        fail::point("object", "write");
+        if Digest::from(hasher.finalize()) != object.digest {
+            return Ok(false);
+        }
+        // Whoever was quicker wrote the same bytes.
+        file::persist_new(file, &path)?;
+        Ok(true)
     }
 
     /// Reads an object and verifies it.

@@ -80,6 +80,20 @@ impl Record {
         self.outputs.iter().find(|o| o.name == name)
     }
 
+    /// Reads the file of a record; `None` if it is not the one of this key, exactly as it was written.
+    pub(super) fn read(text: &[u8], key: Digest) -> Option<Self> {
+        canonical::unseal(text, CONTEXT).filter(|record: &Self| record.key == key && record.fault().is_none())
+    }
+
+    /// The file of a record.
+    pub(super) fn text(&self) -> Result<Vec<u8>, CacheError> {
+        let wrong = |why| CacheError::Inconsistent { key: self.key, why };
+        match self.fault() {
+            Some(fault) => Err(wrong(fault)),
+            None => canonical::seal(self, CONTEXT).map_err(|e| wrong(e.to_string())),
+        }
+    }
+
     /// What contradicts itself in this record, if anything.
     fn fault(&self) -> Option<String> {
         if self.ingredients.key() != self.key {
@@ -136,8 +150,7 @@ impl Cache {
         let seen = file::identity(&file.metadata().map_err(fail)?);
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(fail)?;
-        let record = canonical::unseal(&text, CONTEXT);
-        let record = record.filter(|record: &Record| record.key == key && record.fault().is_none());
+        let record = Record::read(&text, key);
         Ok(record.map_or(FoundRecord::Damaged(seen), |record| FoundRecord::Whole(Box::new(record))))
     }
 
@@ -146,14 +159,11 @@ impl Cache {
     /// Fails if an object is not in the cache, or if the record contradicts itself.
     pub fn publish(&self, record: &Record) -> Result<Publication, CacheError> {
         self.needs_writing("publish a record")?;
-        let wrong = |why| CacheError::Inconsistent { key: record.key, why };
-        if let Some(fault) = record.fault() {
-            return Err(wrong(fault));
-        }
+        let text = record.text()?;
         if let Some(lost) = record.outputs.iter().find(|o| !self.has(&o.stored())) {
-            return Err(wrong(format!("object {} of output `{}` is not in the cache", lost.object.short(), lost.name)));
+            let why = format!("object {} of output `{}` is not in the cache", lost.object.short(), lost.name);
+            return Err(CacheError::Inconsistent { key: record.key, why });
         }
-        let text = canonical::seal(record, CONTEXT).map_err(|e| wrong(e.to_string()))?;
         let path = self.record_path(record.key);
         match self.record(record.key)? {
             Some(old) if old == *record => Ok(Publication::Same),

@@ -31,6 +31,13 @@ pub enum Exposed {
     Lost,
 }
 
+/// Replaces a file of the workspace in one step, and removes what killed writers left beside it.
+pub fn replace_file(target: &Path, bytes: &[u8]) -> Result<(), CacheError> {
+    let folder = file::parent(target);
+    file::sweep(folder);
+    file::replace(folder, target, bytes, "lockfile")
+}
+
 impl Cache {
     /// Makes `target` a copy of the object, in one step, whatever it was before.
     ///

@@ -9,6 +9,7 @@ use clap::Args;
 use super::{Global, failure, scores, status};
 use crate::pipeline::plan::{Planner, State};
 use crate::pipeline::run::{self, Ending, Options, Summary};
+use crate::pipeline::upstream::Upstream;
 use crate::pipeline::{NodeId, Workspace, target};
 use crate::stage::Kind;
 use crate::ui::{self, Ui};
@@ -34,6 +35,9 @@ pub struct Build {
     /// Give up when another build holds a stage for longer than this (default: wait).
     #[arg(long, value_name = "SECONDS")]
     lock_timeout: Option<u64>,
+    /// Do not ask the remote store.
+    #[arg(long)]
+    offline: bool,
     /// Print the scores as JSON.
     #[arg(long)]
     json: bool,
@@ -46,7 +50,9 @@ impl Build {
             let workspace = global.peek()?;
             let targets = target::resolve(&workspace.graph, &self.targets)?;
             let forced = if self.force { targets.clone() } else { Vec::new() };
-            let plan = Planner::new(&workspace).plan(&targets, &forced)?;
+            let remote = Upstream::new(&workspace, self.offline);
+            let plan = Planner::new(&workspace).asking(&remote).plan(&targets, &forced)?;
+            remote.remarks().iter().for_each(|remark| ui.warn(remark));
             status::print(ui, &workspace, &plan, true, self.json)?;
             let blocked = plan.nodes.iter().any(|planned| matches!(planned.state, State::Blocked { .. }));
             return Ok(if blocked { ExitCode::from(failure::FAILED) } else { ExitCode::SUCCESS });
@@ -59,6 +65,7 @@ impl Build {
             forced: if self.force { targets.clone() } else { Vec::new() },
             keep_going: self.keep_going,
             lock_timeout: self.lock_timeout.map(Duration::from_secs),
+            offline: self.offline,
         };
         let summary = run::build(&workspace, &targets, &options, ui)?;
         let code = finish(ui, &summary, started.elapsed());
@@ -75,6 +82,7 @@ pub fn finish(ui: &Ui, summary: &Summary, spent: Duration) -> ExitCode {
     let count = |wanted: fn(&Ending) -> bool| summary.endings.iter().filter(|(_, ending)| wanted(ending)).count();
     let parts = [
         (count(|e| matches!(e, Ending::Built { .. })), "built"),
+        (count(|e| matches!(e, Ending::Pulled { .. })), "pulled"),
         (count(|e| *e == Ending::Restored), "restored"),
         (count(|e| *e == Ending::Fresh), "fresh"),
         (count(|e| *e == Ending::Interrupted), "stopped"),

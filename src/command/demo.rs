@@ -56,7 +56,7 @@ impl Demo {
         }
         let workspace = Workspace::open(&root, &global.parameters)?;
         let targets = target::resolve(&workspace.graph, &TARGETS.map(str::to_owned))?;
-        let options = Options { jobs: 1, forced: Vec::new(), keep_going: false, lock_timeout: None };
+        let options = Options { jobs: 1, forced: Vec::new(), keep_going: false, lock_timeout: None, offline: true };
         let summary = run::build(&workspace, &targets, &options, ui)?;
         let code = build::finish(ui, &summary, started.elapsed());
         if code == ExitCode::SUCCESS {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::cache::CacheError;
+use crate::cache::{CacheError, RemoteError};
 use crate::dataset::candidates::CandidateError;
 use crate::fetch::FetchError;
 use crate::fetch::hub::HubError;
@@ -51,6 +51,8 @@ pub fn hint(error: &anyhow::Error) -> Option<String> {
             fetch.hint()
         } else if let Some(hub) = cause.downcast_ref::<HubError>() {
             hub.hint()
+        } else if let Some(remote) = cause.downcast_ref::<RemoteError>() {
+            remote.hint()
         } else {
             cause.downcast_ref::<CacheError>().and_then(CacheError::hint)
         }
@@ -73,6 +75,12 @@ pub fn code(error: &anyhow::Error) -> u8 {
             Some(HubError::Io { .. }) => return IO,
             Some(HubError::Interrupted(_)) => return INTERRUPTED,
             Some(HubError::BadId { .. } | HubError::BadRevision { .. }) => return USAGE,
+            _ => {}
+        }
+        match cause.downcast_ref::<RemoteError>() {
+            Some(RemoteError::Settings { .. } | RemoteError::Format { .. }) => return USAGE,
+            Some(RemoteError::Corrupt { .. } | RemoteError::Lost { .. }) => return CORRUPT,
+            Some(RemoteError::Down { .. }) => return IO,
             _ => {}
         }
         match cause.downcast_ref::<CacheError>() {

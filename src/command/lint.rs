@@ -122,7 +122,7 @@ impl Lint {
             return Err(UsageError { text, hint: "name an annotation file".to_owned() }.into());
         };
         let started = Instant::now();
-        let options = Options { jobs: 1, forced: Vec::new(), keep_going: false, lock_timeout: None };
+        let options = Options { jobs: 1, forced: Vec::new(), keep_going: false, lock_timeout: None, offline: true };
         let build = |kind: &str| {
             let nodes: Vec<NodeId> = workspace.graph.find(&format!("{kind}/{name}")).into_iter().collect();
             run::build(&workspace, &nodes, &options, ui)

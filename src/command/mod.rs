@@ -18,6 +18,9 @@ pub mod lint;
 pub mod log;
 pub mod loose;
 pub mod pin;
+pub mod pull;
+pub mod push;
+mod remote;
 pub mod score;
 pub mod scores;
 pub mod show;
@@ -91,6 +94,8 @@ enum Command {
     Clean(clean::Clean),
     Gc(gc::Gc),
     Pin(pin::Pin),
+    Push(push::Push),
+    Pull(pull::Pull),
     Verify(verify::Verify),
     Fetch(fetch::Fetch),
     Import(import::Import),
@@ -136,6 +141,8 @@ impl Cli {
             Command::Clean(command) => command.run(&self.global, ui),
             Command::Gc(command) => command.run(&self.global, ui),
             Command::Pin(command) => command.run(&self.global, ui),
+            Command::Push(command) => command.run(&self.global, ui),
+            Command::Pull(command) => command.run(&self.global, ui),
             Command::Verify(command) => command.run(&self.global, ui),
             Command::Fetch(command) => command.run(&self.global, ui),
             Command::Import(command) => command.run(&self.global, ui),

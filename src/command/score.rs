@@ -57,7 +57,7 @@ impl Score {
         let name = format!("score/{dataset}_{}", self.model_name());
         let node = workspace.graph.find(&name).ok_or_else(|| anyhow!("no target {name}"))?;
         let started = Instant::now();
-        let options = Options { jobs: 1, forced: Vec::new(), keep_going: false, lock_timeout: None };
+        let options = Options { jobs: 1, forced: Vec::new(), keep_going: false, lock_timeout: None, offline: true };
         let summary = run::build(&workspace, &[node], &options, ui)?;
         if !summary.failures.is_empty() {
             return Ok(build::finish(ui, &summary, started.elapsed()));

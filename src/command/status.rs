@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::{Global, failure};
 use crate::pipeline::plan::{Plan, Planned, Planner, State};
+use crate::pipeline::upstream::Upstream;
 use crate::pipeline::{NodeId, Workspace, target};
 use crate::ui::{self, Ui};
 
@@ -24,6 +25,9 @@ pub struct Status {
     /// Say why.
     #[arg(short, long)]
     why: bool,
+    /// Ask the remote store what it has.
+    #[arg(long)]
+    remote: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -37,7 +41,9 @@ impl Status {
     pub fn run(&self, global: &Global, ui: &Ui) -> Result<ExitCode> {
         let workspace = global.peek()?;
         let targets = self.nodes(&workspace)?;
-        let plan = Planner::new(&workspace).plan(&targets, &[])?;
+        let remote = Upstream::new(&workspace, !self.remote);
+        let plan = Planner::new(&workspace).asking(&remote).plan(&targets, &[])?;
+        remote.remarks().iter().for_each(|remark| ui.warn(remark));
         if workspace.cache.dir().exists() {
             // So that the next look need not hash again; where it cannot be written, it will.
             _ = workspace.facts.save();
@@ -92,6 +98,7 @@ pub fn name(state: &State) -> &'static str {
         State::Fresh => "fresh",
         State::Restorable => "restorable",
         State::Modified { .. } => "modified",
+        State::Pullable { .. } => "pullable",
         State::Stale { .. } => "stale",
         State::Maybe { .. } => "maybe",
         State::Blocked { .. } => "blocked",
@@ -107,6 +114,7 @@ pub fn explain(state: &State) -> String {
             let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
             format!("edited since it was built: {}", files.join(", "))
         }
+        State::Pullable { bytes } => format!("the remote store has it ({})", ui::bytes(*bytes)),
         State::Stale { reasons } => reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         State::Maybe { upstream } => format!("reads {}, which will be built", upstream.join(", ")),
         State::Blocked { why, hint } => {

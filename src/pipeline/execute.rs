@@ -8,10 +8,11 @@ use serde_json::json;
 
 use super::graph::{From, NodeId};
 use super::inputs::{self, LostObject};
-use super::plan::{Planner, view_path};
+use super::plan::Planner;
 use super::run::{Ending, Reporter};
-use super::{Node, Workspace};
-use crate::cache::{self, Event, Exposed, Ingredients, Object, Output, Patience, Reason, Record, RunLog, View};
+use super::upstream::Upstream;
+use super::{Node, Workspace, show};
+use crate::cache::{self, Event, Ingredients, Object, Output, Patience, Reason, Record, RunLog};
 use crate::digest::Digest;
 use crate::progress::{Interrupted, Progress};
 use crate::stage::{Content, Context, Made, Outcome};
@@ -23,6 +24,7 @@ pub(super) struct Execution<'a> {
     pub(super) planner: &'a Planner<'a>,
     pub(super) reporter: &'a dyn Reporter,
     pub(super) log: &'a RunLog,
+    pub(super) remote: &'a Upstream<'a>,
     pub(super) node: NodeId,
     pub(super) upstream: &'a BTreeMap<NodeId, Record>,
     pub(super) ingredients: Ingredients,
@@ -67,6 +69,12 @@ impl Execution<'_> {
             partial.remove()?;
             return Ok(found);
         }
+        if !self.forced
+            && let Some(found) = self.pulled()?
+        {
+            partial.remove()?;
+            return Ok(found);
+        }
         let reasons = self.reasons()?;
         let progress = self.reporter.begin(&name, &reasons);
         let started = Instant::now();
@@ -96,49 +104,20 @@ impl Execution<'_> {
         Ok(Some((record, ending)))
     }
 
-    /// Remembers the key under the node's name and puts every output at its stable path.
     fn show(&self, record: &Record) -> Result<bool> {
-        let cache = &self.workspace.cache;
+        show::show(self.workspace, self.node, record, &self.needs, self.reporter)
+    }
+
+    /// The record with all its objects, from the remote store.
+    fn pulled(&self) -> Result<Option<(Record, Ending)>> {
         let name = self.name();
-        let again = cache.root(&name)?.is_some_and(|root| root.key == record.key);
-        let mut written = false;
-        for output in &record.outputs {
-            let relative = view_path(self.spec(), output);
-            let path = self.workspace.root.join(&relative);
-            if again && cache.view(&output.stored(), &path, &self.workspace.facts)? == View::Modified {
-                self.reporter.remark(&name, &format!("{} was edited; the result is put back", relative.display()));
-            }
-            match cache.expose(&output.stored(), &path, &self.workspace.facts)? {
-                Exposed::Kept => {}
-                Exposed::Written => written = true,
-                Exposed::Lost => return Err(self.lost(self.node, &output.name)),
-            }
+        let pulled = self.remote.pull(self.ingredients.key(), &|| self.reporter.transfer(&name));
+        for remark in self.remote.remarks() {
+            self.reporter.remark(&name, &remark);
         }
-        if !again {
-            self.hide_others(record)?;
-        }
-        cache.set_root(&name, record.key, &self.needs)?;
-        Ok(written)
-    }
-
-    /// Removes what the previous build of this node showed and the new one does not have; an edited file stays.
-    fn hide_others(&self, record: &Record) -> Result<()> {
-        let cache = &self.workspace.cache;
-        let Some(root) = cache.root(&self.name())? else { return Ok(()) };
-        let Some(old) = cache.record(root.key)? else { return Ok(()) };
-        let path = |output: &Output| self.workspace.root.join(view_path(self.spec(), output));
-        let shown: Vec<_> = record.outputs.iter().map(&path).collect();
-        for output in &old.outputs {
-            let path = path(output);
-            if !shown.contains(&path) && cache.view(&output.stored(), &path, &self.workspace.facts)? == View::Fresh {
-                std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn lost(&self, node: NodeId, output: &str) -> anyhow::Error {
-        LostObject { instance: self.workspace.graph.name(node), output: output.to_owned() }.into()
+        let Some((record, bytes)) = pulled? else { return Ok(None) };
+        self.show(&record)?;
+        Ok(Some((record, Ending::Pulled { bytes })))
     }
 
     fn run(&self, progress: &dyn Progress) -> Result<Record> {

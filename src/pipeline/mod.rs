@@ -5,12 +5,15 @@ pub mod config;
 mod execute;
 pub mod graph;
 pub mod inputs;
+pub mod lockfile;
 pub mod models;
 pub mod plan;
 pub mod resources;
 pub mod run;
+pub mod show;
 pub mod source;
 pub mod target;
+pub mod upstream;
 
 use std::path::{Path, PathBuf};
 
@@ -41,6 +44,8 @@ pub struct Workspace {
     pub cache: Cache,
     /// What is known of unchanged source files and views.
     pub facts: StatCache,
+    /// Whether builds are written down in `pipeline.lock`.
+    keeps_lockfile: bool,
 }
 
 impl Workspace {
@@ -48,7 +53,8 @@ impl Workspace {
     pub fn open(root: &Path, overrides: &[String]) -> Result<Self> {
         let config = Config::load(root, overrides)?;
         let cache = Cache::open(&store(root))?.in_workspace(root)?;
-        Self::with(root, config, cache)
+        let keeps_lockfile = lockfile::is_kept(&config, overrides);
+        Ok(Self { keeps_lockfile, ..Self::with(root, config, cache)? })
     }
 
     /// Opens a workspace in `root` for building, with settings that need not be those of its `pipeline.toml`.
@@ -71,6 +77,6 @@ impl Workspace {
         let root = std::path::absolute(root).with_context(|| format!("cannot name {}", root.display()))?;
         let graph = Graph::new(&config, &root);
         let facts = cache.stat_cache();
-        Ok(Self { root, config, graph, cache, facts })
+        Ok(Self { root, config, graph, cache, facts, keeps_lockfile: false })
     }
 }

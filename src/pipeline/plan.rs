@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::graph::{From, NodeId};
 use super::models::Role;
 use super::source::{Blocked, Sources};
+use super::upstream::Upstream;
 use super::{Node, Workspace};
 use crate::cache::{Ingredients, Output, Presence, Reason, Record, View};
 use crate::digest::Digest;
@@ -29,6 +30,11 @@ pub enum State {
     Modified {
         /// The edited files.
         files: Vec<PathBuf>,
+    },
+    /// Not here, but the remote store has it; a build fetches it.
+    Pullable {
+        /// How many bytes, at most.
+        bytes: u64,
     },
     /// To be built.
     Stale {
@@ -80,12 +86,20 @@ impl Plan {
 pub struct Planner<'a> {
     workspace: &'a Workspace,
     sources: Sources<'a>,
+    /// The remote store, where a plan should count on it.
+    remote: Option<&'a Upstream<'a>>,
 }
 
 impl<'a> Planner<'a> {
     /// A planner that has not looked at anything yet.
     pub fn new(workspace: &'a Workspace) -> Self {
-        Self { workspace, sources: Sources::new(&workspace.facts) }
+        Self { workspace, sources: Sources::new(&workspace.facts), remote: None }
+    }
+
+    /// Counts on what `remote` has.
+    #[must_use]
+    pub fn asking(self, remote: &'a Upstream<'a>) -> Self {
+        Self { remote: Some(remote), ..self }
     }
 
     /// Plans `targets` and all that they need; `forced` nodes are stale whatever the cache holds.
@@ -137,11 +151,18 @@ impl<'a> Planner<'a> {
         if forced {
             reasons = vec![Reason::Forced];
         }
-        let state = match &record {
-            Some(record) if reasons.is_empty() => self.views(spec, record)?,
-            _ => State::Stale { reasons },
-        };
-        Ok(Planned { node, state, key: Some(key), record })
+        if let Some(record) = record.as_ref().filter(|_| reasons.is_empty()) {
+            let state = self.views(spec, record)?;
+            return Ok(Planned { node, state, key: Some(key), record: Some(record.clone()) });
+        }
+        let offered = self.remote.filter(|_| !forced).and_then(|remote| remote.offer(key));
+        Ok(match offered {
+            Some(offered) => {
+                let bytes = offered.outputs.iter().map(|output| output.bytes).sum();
+                Planned { node, state: State::Pullable { bytes }, key: Some(key), record: Some(offered) }
+            }
+            None => Planned { node, state: State::Stale { reasons }, key: Some(key), record },
+        })
     }
 
     /// What changed in the node itself since the build under `key`, whatever its inputs come out as.

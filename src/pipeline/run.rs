@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
-use super::Workspace;
 use super::execute::Execution;
 use super::graph::NodeId;
 use super::inputs::LostObject;
 use super::plan::Planner;
 use super::source::Blocked;
+use super::upstream::Upstream;
+use super::{Workspace, lockfile};
 use crate::cache::{Reason, Record, RunLog};
 use crate::progress::{Interrupted, Progress};
 
@@ -31,6 +32,8 @@ pub struct Options {
     pub keep_going: bool,
     /// How long to wait for another build that holds a stage.
     pub lock_timeout: Option<Duration>,
+    /// Do not ask the remote store.
+    pub offline: bool,
 }
 
 /// How a node came to its end.
@@ -40,6 +43,11 @@ pub enum Ending {
     Fresh,
     /// Outputs were put back from the cache.
     Restored,
+    /// The result came from the remote store.
+    Pulled {
+        /// How many bytes came.
+        bytes: u64,
+    },
     /// The stage ran.
     Built {
         /// Wall time.
@@ -57,6 +65,8 @@ pub enum Ending {
 pub trait Reporter: Sync {
     /// A stage begins to run, for these reasons; its progress goes to what is returned.
     fn begin(&self, instance: &str, reasons: &[Reason]) -> Box<dyn Progress>;
+    /// A result begins to come from the remote store.
+    fn transfer(&self, instance: &str) -> Box<dyn Progress>;
     /// A stage waits for another build.
     fn waiting(&self, instance: &str, holder: &str);
     /// Something worth knowing happened to a stage.
@@ -86,11 +96,15 @@ const REPAIRS: usize = 3;
 /// An object that turns out to be damaged when it is read is in quarantine by then; the build starts again and makes it anew.
 pub fn build(workspace: &Workspace, targets: &[NodeId], options: &Options, reporter: &dyn Reporter) -> Result<Summary> {
     let mut options = options.clone();
+    let remote = Upstream::new(workspace, options.offline);
     let mut repairs: BTreeMap<(String, String), usize> = BTreeMap::new();
     loop {
-        let summary = pass(workspace, targets, &options, reporter)?;
+        let summary = pass(workspace, targets, &options, &remote, reporter)?;
         let lost = summary.failures.iter().find_map(|(_, error)| error.downcast_ref::<LostObject>());
-        let Some(lost) = lost else { return Ok(summary) };
+        let Some(lost) = lost else {
+            lockfile::update(workspace, &summary.records)?;
+            return Ok(summary);
+        };
         let times = repairs.entry((lost.instance.clone(), lost.output.clone())).or_default();
         *times += 1;
         if *times > REPAIRS {
@@ -119,6 +133,7 @@ struct Pass<'a> {
     workspace: &'a Workspace,
     planner: Planner<'a>,
     options: &'a Options,
+    remote: &'a Upstream<'a>,
     reporter: &'a dyn Reporter,
     log: RunLog,
     downstream: BTreeMap<NodeId, Vec<NodeId>>,
@@ -126,7 +141,13 @@ struct Pass<'a> {
     changed: Condvar,
 }
 
-fn pass(workspace: &Workspace, targets: &[NodeId], options: &Options, reporter: &dyn Reporter) -> Result<Summary> {
+fn pass(
+    workspace: &Workspace,
+    targets: &[NodeId],
+    options: &Options,
+    remote: &Upstream,
+    reporter: &dyn Reporter,
+) -> Result<Summary> {
     let nodes = workspace.graph.closure(targets);
     let mut downstream: BTreeMap<NodeId, Vec<NodeId>> = BTreeMap::new();
     let mut open = BTreeMap::new();
@@ -149,6 +170,7 @@ fn pass(workspace: &Workspace, targets: &[NodeId], options: &Options, reporter: 
         workspace,
         planner: Planner::new(workspace),
         options,
+        remote,
         reporter,
         log: workspace.cache.start_run()?,
         downstream,
@@ -283,6 +305,7 @@ impl Pass<'_> {
             planner: &self.planner,
             reporter: self.reporter,
             log: &self.log,
+            remote: self.remote,
             node,
             upstream: &upstream,
             ingredients,

@@ -26,7 +26,10 @@ pub(super) fn is_ours(path: &Path) -> bool {
     let is_digest = |name: &str| name.parse::<Digest>().is_ok();
     let is_json = |name: &str| list::is_json(Path::new(name));
     match parts.as_slice() {
-        ["FORMAT" | "CACHEDIR.TAG" | "stat.txt"] | ["lock", "gc"] | ["quarantine", _] | ["roots", _, PLACE] => true,
+        ["FORMAT" | "CACHEDIR.TAG" | "stat.txt" | "remote.txt"]
+        | ["lock", "gc"]
+        | ["quarantine", _]
+        | ["roots", _, PLACE] => true,
         ["lock", name] => is_digest(name),
         ["objects", fan, name] => list::split_name(name.as_ref()).is_some() && name.starts_with(fan) && fan.len() == 2,
         ["actions", fan, name] => {

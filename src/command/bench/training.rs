@@ -63,7 +63,7 @@ impl Training {
         let mut upstream: Vec<NodeId> = nodes.iter().flat_map(|node| workspace.graph.nodes[*node].upstream()).collect();
         upstream.sort_unstable();
         upstream.dedup();
-        let options = Options { jobs: 1, forced: Vec::new(), keep_going: false, lock_timeout: None };
+        let options = Options { jobs: 1, forced: Vec::new(), keep_going: false, lock_timeout: None, offline: true };
         let started = Instant::now();
         let summary = run::build(&workspace, &upstream, &options, ui)?;
         if !summary.failures.is_empty() {

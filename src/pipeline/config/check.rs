@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::text::{near, place_of_key};
 use super::{CheckpointConfig, Config, ConfigError};
+use crate::cache::RemoteSettings;
 use crate::pipeline::graph::Floor;
 use crate::pipeline::models::SCRATCH;
 
@@ -13,6 +14,9 @@ impl Config {
         let wrong = |key: &str, message: String, hint: Option<String>| {
             Err(ConfigError::Invalid { place: place_of_key(text, key), text: message, hint })
         };
+        if let Some(Err(error)) = self.store.remote.as_ref().map(RemoteSettings::check) {
+            return wrong("store.remote", error.to_string(), None);
+        }
         for (name, dataset) in &self.datasets {
             let key = format!("datasets.{name}");
             if !is_name(name) {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::cache::RemoteSettings;
 use crate::language::Language;
 use crate::model::checkpoint::Profile;
 use crate::model::scratch::{ScratchClipConfig, ScratchGpt2Config};
@@ -57,6 +58,18 @@ pub struct Config {
     /// The sizes of models that are trained from scratch.
     #[serde(default)]
     pub scratch: ScratchConfig,
+    /// Where results are shared.
+    #[serde(default)]
+    pub store: StoreConfig,
+}
+
+/// `[store]`: where results are shared; no key sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreConfig {
+    /// `[store.remote]`: a bucket or a folder that other machines use too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote: Option<RemoteSettings>,
 }
 
 /// One dataset: a published annotation file and its image folder, relative to the workspace.

@@ -1,0 +1,108 @@
+//! `pipeline.lock`: the results of the last builds, to be committed, so that a clone can fetch them.
+//!
+//! It says for each target the key of its result and the objects of its outputs: what a remote store gives for a key is
+//! compared with them. It is kept only where `[store.remote]` is set, and by builds of `pipeline.toml` as it stands: a
+//! build with other parameters (`-p`) leaves it alone.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use super::graph::NodeId;
+use super::{Config, ConfigError, Workspace};
+use crate::cache::{Patience, Record, replace_file};
+use crate::digest::Digest;
+
+/// The file, beside `pipeline.toml`.
+pub const FILE: &str = "pipeline.lock";
+/// The version of its form.
+const VERSION: u32 = 1;
+const HEADER: &str =
+    "# The results of the last builds; written by `rsic build`, to be committed. `rsic pull` fetches them.\n";
+/// Separates the lock of this file from those of actions.
+const CONTEXT: &str = "rsic 2026 pipeline.lock";
+
+/// What `pipeline.lock` says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lockfile {
+    version: u32,
+    /// The results by target.
+    #[serde(default)]
+    pub results: BTreeMap<String, Locked>,
+}
+
+/// The result of one target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Locked {
+    /// Its key.
+    pub key: Digest,
+    /// The objects by the name of the output.
+    pub outputs: BTreeMap<String, Digest>,
+}
+
+impl Locked {
+    /// What is to be written down of a record.
+    pub fn of(record: &Record) -> Self {
+        let outputs = record.outputs.iter().map(|output| (output.name.clone(), output.object)).collect();
+        Self { key: record.key, outputs }
+    }
+}
+
+impl Lockfile {
+    /// Reads the file in the workspace `root`; `None` if there is none.
+    pub fn load(root: &Path) -> Result<Option<Self>> {
+        let path = root.join(FILE);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        };
+        let wrong = |place: String, text: String| ConfigError::Invalid {
+            place,
+            text,
+            hint: Some(format!(
+                "take one side of a merge conflict, or remove {FILE}: the next build writes what it builds"
+            )),
+        };
+        let lock: Self = toml::from_str(&text).map_err(|error| {
+            let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+            wrong(format!("{}:{line}", path.display()), error.message().to_owned())
+        })?;
+        if lock.version != VERSION {
+            let text = format!("version {} is not known to this program, which knows {VERSION}", lock.version);
+            return Err(wrong(path.display().to_string(), text).into());
+        }
+        Ok(Some(lock))
+    }
+}
+
+/// Whether builds of this configuration are written down: not if it is another one than the file's.
+pub(super) fn is_kept(config: &Config, overrides: &[String]) -> bool {
+    config.store.remote.is_some() && overrides.iter().all(|item| item.starts_with("store."))
+}
+
+/// Writes down the results of a build beside those of earlier ones; targets that are no more are left out.
+pub(super) fn update(workspace: &Workspace, records: &BTreeMap<NodeId, Record>) -> Result<()> {
+    if !workspace.keeps_lockfile || records.is_empty() {
+        return Ok(());
+    }
+    let path: PathBuf = workspace.root.join(FILE);
+    let patience = Patience { command: "rsic build", instance: FILE, timeout: None, cancelled: &|| false };
+    let lock = Digest::derive(CONTEXT, path.as_os_str().as_encoded_bytes());
+    let _guard = workspace.cache.lock(lock, &patience, &mut |_| ())?;
+    let old = Lockfile::load(&workspace.root)?;
+    let mut new = Lockfile { version: VERSION, results: old.clone().unwrap_or_default().results };
+    new.results.retain(|name, _| workspace.graph.find(name).is_some());
+    for (node, record) in records {
+        new.results.insert(workspace.graph.name(*node), Locked::of(record));
+    }
+    if old.as_ref() == Some(&new) {
+        return Ok(());
+    }
+    let text = toml::to_string(&new).context("cannot write pipeline.lock")?;
+    Ok(replace_file(&path, format!("{HEADER}{text}").as_bytes())?)
+}
