@@ -46,6 +46,9 @@ pub enum CacheError {
         /// One entry that no cache has.
         stranger: String,
     },
+    /// A folder that is written to is a link to another one.
+    #[error("{} is a link; files behind it are neither written nor removed", .0.display())]
+    Link(PathBuf),
     /// Something was to be written through [`Cache::peek`](super::Cache::peek).
     #[error("cannot {doing}: the cache {} was opened only for reading", path.display())]
     ReadOnly {
@@ -120,6 +123,9 @@ impl CacheError {
                 "use the program version that wrote it, or remove the folder {} and build again",
                 path.parent().unwrap_or(path).display()
             ),
+            Self::Link(_) => {
+                "put a folder in its place; only `output` and the store as a whole may be links".to_owned()
+            }
             Self::NotACache { .. } => "name an empty or a new folder as the cache".to_owned(),
             Self::LockTimeout { path, .. } => format!(
                 "wait for the other build or raise the lock timeout; {} itself needs no removal, a dead process holds no lock",

@@ -173,13 +173,35 @@ pub(super) fn parent(file: &Path) -> &Path {
     }
 }
 
-/// Reads a whole file, or `None` if there is none.
-pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, CacheError> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
+/// Opens a file for reading; `None` if there is none.
+///
+/// What is no file, such as a pipe that nobody writes to, could be waited for without end: it is known by its metadata,
+/// and in place of its content there is nothing.
+pub(super) fn open(path: &Path) -> io::Result<Option<(Metadata, Box<dyn Read>)>> {
+    let found = || -> io::Result<(Metadata, Box<dyn Read>)> {
+        let metadata = fs::metadata(path)?;
+        if !metadata.is_file() {
+            return Ok((metadata, Box::new(io::empty())));
+        }
+        let file = File::open(path)?;
+        Ok((file.metadata()?, Box::new(file)))
+    };
+    match found() {
+        Ok(found) => Ok(Some(found)),
         Err(e) if is_missing(&e) => Ok(None),
-        Err(e) => Err(CacheError::io("read", path, e)),
+        Err(e) => Err(e),
     }
+}
+
+/// Reads a whole file, or `None` if there is none; what is no file has no bytes.
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, CacheError> {
+    let fail = |e| CacheError::io("read", path, e);
+    let Some((metadata, mut file)) = open(path).map_err(fail)? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+    bytes.try_reserve_exact(size).map_err(|e| fail(e.into()))?;
+    file.read_to_end(&mut bytes).map_err(fail)?;
+    Ok(Some(bytes))
 }
 
 /// Whether the error says that there is no such file.
@@ -192,6 +214,14 @@ pub(super) fn digest_rest(reader: impl Read) -> io::Result<Digest> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(reader)?;
     Ok(hasher.finalize().into())
+}
+
+/// Fails if `folder` is a link: what is written or removed in it would be somewhere else.
+pub(super) fn refuse_link(folder: &Path) -> Result<(), CacheError> {
+    match folder.symlink_metadata() {
+        Ok(metadata) if metadata.file_type().is_symlink() => Err(CacheError::Link(folder.to_owned())),
+        _ => Ok(()),
+    }
 }
 
 /// Removes a file; one that is gone already is fine.

@@ -98,9 +98,13 @@ impl Cache {
     ///
     /// A cache that is complete but on read-only storage opens too; only writing to it fails.
     ///
-    /// Fails if the folder was written by another version, or is not empty and no cache.
+    /// Fails if the folder was written by another version, or is not empty and no cache, or if a folder in it is a link
+    /// to elsewhere; the folder itself may be one.
     pub fn open(dir: &Path) -> Result<Self, CacheError> {
         let cache = Self::at(dir, true);
+        for folder in FOLDERS {
+            file::refuse_link(&dir.join(folder))?;
+        }
         if !cache.has_known_format()? {
             if cache.format()?.as_deref() == Some(FIRST_FORMAT) {
                 file::remove_folder(&dir.join("roots"))?;

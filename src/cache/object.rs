@@ -1,6 +1,6 @@
 //! Objects: immutable bytes, named by their own hash.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
@@ -111,7 +111,8 @@ impl Cache {
     /// Returns `None` if it is not there. A damaged one is moved to the quarantine and is not there either.
     pub fn get(&self, object: &Object) -> Result<Option<Vec<u8>>, CacheError> {
         let found = self.find(object, |file| {
-            let mut bytes = Vec::with_capacity(object.bytes as usize);
+            let mut bytes = Vec::new();
+            bytes.try_reserve_exact(object.bytes as usize)?;
             file.read_to_end(&mut bytes)?;
             Ok((Digest::of(&bytes), bytes))
         })?;
@@ -162,16 +163,11 @@ impl Cache {
     fn find<T>(
         &self,
         object: &Object,
-        read: impl FnOnce(&mut File) -> io::Result<(Digest, T)>,
+        read: impl FnOnce(&mut dyn Read) -> io::Result<(Digest, T)>,
     ) -> Result<Found<T>, CacheError> {
         let path = self.path(object);
         let fail = |e| CacheError::io("read the object", &path, e);
-        let mut file = match File::open(&path) {
-            Ok(file) => file,
-            Err(e) if file::is_missing(&e) => return Ok(Found::Missing),
-            Err(e) => return Err(fail(e)),
-        };
-        let metadata = file.metadata().map_err(fail)?;
+        let Some((metadata, mut file)) = file::open(&path).map_err(fail)? else { return Ok(Found::Missing) };
         let seen = file::identity(&metadata);
         if !metadata.is_file() || metadata.len() != object.bytes {
             return Ok(Found::Damaged(seen));

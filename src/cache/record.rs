@@ -1,8 +1,6 @@
 //! Records: what an action with a certain key read and wrote.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::Read;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -142,12 +140,8 @@ impl Cache {
     pub(super) fn find_record(&self, key: Digest) -> Result<FoundRecord, CacheError> {
         let path = self.record_path(key);
         let fail = |e| CacheError::io("read the record", &path, e);
-        let mut file = match File::open(&path) {
-            Ok(file) => file,
-            Err(e) if file::is_missing(&e) => return Ok(FoundRecord::Missing),
-            Err(e) => return Err(fail(e)),
-        };
-        let seen = file::identity(&file.metadata().map_err(fail)?);
+        let Some((metadata, mut file)) = file::open(&path).map_err(fail)? else { return Ok(FoundRecord::Missing) };
+        let seen = file::identity(&metadata);
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(fail)?;
         let record = Record::read(&text, key);

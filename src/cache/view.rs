@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Cache, CacheError, Object, StatCache, fail, file};
 
@@ -72,6 +72,18 @@ impl Cache {
             None => Ok(Exposed::Lost),
             Some(_) => Err(fail(std::io::Error::other("the copy differs from the object; the disk may be failing"))),
         }
+    }
+
+    /// The file `relative` below `root`, to be written or removed there; only the first folder on the way may be a link.
+    ///
+    /// Fails with [`CacheError::Link`] if another one is.
+    pub fn target(root: &Path, relative: &Path) -> Result<PathBuf, CacheError> {
+        let first = relative.components().next().map_or(root.to_owned(), |first| root.join(first));
+        let path = root.join(relative);
+        for folder in path.ancestors().skip(1).take_while(|folder| *folder != first && *folder != root) {
+            file::refuse_link(folder)?;
+        }
+        Ok(path)
     }
 
     /// Compares the file `target` with an object, by size and then by content.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use super::Global;
-use crate::cache::View;
+use crate::cache::{Cache, View};
 use crate::pipeline::plan::view_path;
 use crate::pipeline::{NodeId, Workspace, target};
 use crate::ui::Ui;
@@ -57,7 +57,7 @@ impl Clean {
         if let Some(record) = workspace.cache.record(root.key)? {
             for output in &record.outputs {
                 let relative = view_path(spec, output);
-                let path = workspace.root.join(&relative);
+                let path = Cache::target(&workspace.root, &relative)?;
                 match workspace.cache.view(&output.stored(), &path, &workspace.facts)? {
                     View::Missing => continue,
                     View::Modified if !self.force => {

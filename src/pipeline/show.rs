@@ -7,7 +7,7 @@ use super::inputs::LostObject;
 use super::plan::view_path;
 use super::run::Reporter;
 use super::{Node, Workspace};
-use crate::cache::{Exposed, Output, Record, View};
+use crate::cache::{Cache, Exposed, Output, Record, View};
 use crate::digest::Digest;
 
 /// Puts every output of a node at its stable path and remembers the key under the node's name, with the keys of all that
@@ -29,7 +29,7 @@ pub fn show(
     let mut written = false;
     for output in &record.outputs {
         let relative = view_path(spec, output);
-        let path = workspace.root.join(&relative);
+        let path = Cache::target(&workspace.root, &relative)?;
         if again && cache.view(&output.stored(), &path, &workspace.facts)? == View::Modified {
             reporter.remark(&name, &format!("{} was edited; the result is put back", relative.display()));
         }
@@ -50,10 +50,10 @@ pub fn show(
 
 /// Removes what the previous build of a node showed and the new one does not have; an edited file stays.
 fn hide_others(workspace: &Workspace, spec: &Node, old: &Record, new: &Record) -> Result<()> {
-    let path = |output: &Output| workspace.root.join(view_path(spec, output));
-    let shown: Vec<_> = new.outputs.iter().map(path).collect();
+    let path = |output: &Output| Cache::target(&workspace.root, &view_path(spec, output));
+    let shown = new.outputs.iter().map(path).collect::<Result<Vec<_>, _>>()?;
     for output in &old.outputs {
-        let path = path(output);
+        let path = path(output)?;
         if !shown.contains(&path) && workspace.cache.view(&output.stored(), &path, &workspace.facts)? == View::Fresh {
             std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
