@@ -77,7 +77,9 @@ impl Ui {
 
     /// Writes an error and what to do about it.
     pub fn error(&self, error: &str, hint: Option<&str>) {
-        self.warn(&format!("{}: {error}", paint("error", RED)));
+        // Parsers repeat what they did not expect, however long it is.
+        let lines: Vec<String> = error.lines().map(short).collect();
+        self.warn(&format!("{}: {}", paint("error", RED), lines.join("\n")));
         if let Some(hint) = hint {
             self.warn(&format!("{}: {hint}", paint("hint", CYAN)));
         }
@@ -92,6 +94,20 @@ impl Ui {
     pub fn progress(&self, name: &str) -> Box<dyn Progress> {
         Box::new(Bar::new(self, name))
     }
+}
+
+/// The longest line of an error that is printed as it is, in characters.
+const LONGEST_LINE: usize = 2_000;
+
+/// A line, without its middle if it is too long to be read.
+fn short(line: &str) -> String {
+    let count = line.chars().count();
+    if count <= LONGEST_LINE {
+        return line.to_owned();
+    }
+    let half = LONGEST_LINE / 2;
+    let (start, end): (String, String) = (line.chars().take(half).collect(), line.chars().skip(count - half).collect());
+    format!("{start} [{} characters left out] {end}", count - 2 * half)
 }
 
 const RED: &str = "31";

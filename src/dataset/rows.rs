@@ -22,7 +22,7 @@ pub(super) fn images(file: &File, file_name: &str) -> Result<Vec<ImageRecord>, D
     for (index, image) in file.images.iter().enumerate() {
         let position = index + 1;
         if let Some(cause) = unsafe_name(&image.filename) {
-            let (file, filename) = (file_name.to_owned(), image.filename.clone());
+            let (file, filename) = (file_name.to_owned(), beginning(&image.filename));
             return Err(DatasetError::UnsafeName { file, position, filename, cause });
         }
         let split = image.split.parse::<Split>().ok();
@@ -30,7 +30,7 @@ pub(super) fn images(file: &File, file_name: &str) -> Result<Vec<ImageRecord>, D
             file: file_name.to_owned(),
             position,
             filename: image.filename.clone(),
-            found: image.split.clone(),
+            found: beginning(&image.split),
         })?);
         let repeated = |field, value, first| DatasetError::Repeated {
             file: file_name.to_owned(),
@@ -58,6 +58,19 @@ pub(super) fn images(file: &File, file_name: &str) -> Result<Vec<ImageRecord>, D
         .collect())
 }
 
+/// The longest name that file systems take, in bytes.
+const LONGEST_NAME: usize = 255;
+/// How much of a text from the file a message shows, in characters.
+const SHOWN: usize = 100;
+
+/// The beginning of a text.
+fn beginning(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// Why a file name must not be joined to a folder, if so.
 fn unsafe_name(name: &str) -> Option<&'static str> {
     let drive = name.as_bytes().get(1) == Some(&b':') && name.as_bytes()[0].is_ascii_alphabetic();
@@ -66,6 +79,7 @@ fn unsafe_name(name: &str) -> Option<&'static str> {
         "." | ".." => Some("is a folder"),
         _ if name.contains(['/', '\\']) => Some("has a path separator"),
         _ if name.starts_with('.') => Some("is hidden"),
+        _ if name.len() > LONGEST_NAME => Some("is longer than 255 bytes"),
         _ if drive => Some("begins with a drive letter"),
         _ if name.contains(char::is_control) => Some("has a control character"),
         _ => None,
