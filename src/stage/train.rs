@@ -20,6 +20,9 @@ use crate::table;
 /// History: 1, the first.
 pub const VERSION: u32 = 1;
 
+/// No sensible mapper has more rows, layers or heads; and no batch is larger than its square.
+const LARGEST: usize = 1 << 12;
+
 /// Reads `images`, `embeddings`, `tokens`, the language model `gpt2` and, where a scratch encoder learnt from another
 /// dataset, that one's `encoder_images`; writes `history` and `weights`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,6 +83,9 @@ impl MapperSettings {
         ] {
             if value == 0 {
                 return Err(format!("`{name}` must be at least 1"));
+            }
+            if value > LARGEST {
+                return Err(format!("`{name}` must be at most {LARGEST}, not {value}"));
             }
         }
         Ok(())
@@ -149,6 +155,10 @@ impl Training {
         let fraction = |x: f64| (0.0..1.0).contains(&x);
         if self.epochs == 0 || self.batch_size == 0 {
             return Err("`epochs` and `batch_size` must be at least 1".to_owned());
+        }
+        let most = LARGEST * LARGEST;
+        if self.batch_size > most {
+            return Err(format!("`batch_size` must be at most {most}, not {}", self.batch_size));
         }
         if !(self.lr.is_finite() && self.lr > 0.0) {
             return Err(format!("`lr` must be a positive number, not {}", self.lr));

@@ -20,12 +20,16 @@ pub struct Plan {
     level: f64,
 }
 
+/// Every resample of every metric is kept until the interval is known.
+const MOST: usize = 1_000_000;
+
 impl Plan {
     /// So many resamples from a seed, and intervals that cover `level` of them, say 0.95.
     ///
-    /// Fails without resamples, or if the level is not between 0 and 1.
+    /// Fails without resamples or with too many, or if the level is not between 0 and 1.
     pub fn new(resamples: usize, seed: u64, level: f64) -> Result<Self> {
         ensure!(resamples > 0, "there must be at least one resample");
+        ensure!(resamples <= MOST, "{resamples} resamples are too many: an interval is as good with {MOST}");
         ensure!(level > 0.0 && level < 1.0, "the level {level} is not between 0 and 1");
         Ok(Self { resamples, seed, level })
     }

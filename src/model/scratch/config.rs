@@ -3,6 +3,9 @@
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
+/// No model that is worth training here comes near; without a limit, a slip of the pen asks for all the memory there is.
+const WIDEST: usize = 1 << 12;
+
 /// How the small CLIP-style pair of encoders is built and trained.
 ///
 /// The defaults are for about 1,700 pictures of 128 pixels and two cores; `epochs` sets the time, which is
@@ -91,6 +94,11 @@ impl ScratchClipConfig {
             sizes.iter().chain(&self.channels).all(|&size| size > 0),
             "channels, dim, text_width, min_pictures and epochs must be positive"
         );
+        let widest = sizes[..2].iter().chain(&self.channels).max();
+        ensure!(widest <= Some(&WIDEST), "channels, dim and text_width must be at most {WIDEST}");
+        ensure!(self.channels.len() <= 8, "channels must name at most 8 stages, not {}", self.channels.len());
+        ensure!(self.blocks <= 64, "blocks must be at most 64, not {}", self.blocks);
+        ensure!(self.batch <= WIDEST, "batch must be at most {WIDEST}, not {}", self.batch);
         ensure!(self.batch >= 2, "batch must be at least 2: captions are told apart within a batch");
         let rates = [self.temperature, self.target_temperature];
         ensure!(rates.iter().all(|&rate| rate > 0.0), "temperature and target_temperature must be positive");
@@ -159,8 +167,12 @@ impl ScratchGpt2Config {
     pub fn check(&self) -> Result<()> {
         let sizes = [self.width, self.layers, self.heads, self.epochs, self.batch];
         ensure!(sizes.iter().all(|&size| size > 0), "width, layers, heads, epochs and batch must be positive");
+        ensure!(
+            sizes.iter().all(|&size| size <= WIDEST) && self.positions <= WIDEST && self.vocab_size <= WIDEST * WIDEST,
+            "width, layers, heads, epochs, batch and positions must be at most {WIDEST}, and vocab_size its square"
+        );
         ensure!(self.width.is_multiple_of(self.heads), "heads must divide width, {} by {}", self.width, self.heads);
-        let shortest = self.max_offset + 8;
+        let shortest = self.max_offset.saturating_add(8);
         ensure!(self.positions >= shortest, "positions must be at least max_offset + 8 = {shortest}");
         ensure!(self.lr.is_finite() && self.lr > 0.0, "lr must be a positive number, not {}", self.lr);
         ensure!((0.0..1.0).contains(&self.warmup), "warmup must be at least 0 and below 1, not {}", self.warmup);

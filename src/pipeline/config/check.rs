@@ -8,6 +8,9 @@ use crate::cache::RemoteSettings;
 use crate::pipeline::graph::Floor;
 use crate::pipeline::models::SCRATCH;
 
+/// Two of them, a suffix and an extension make a file name, which may have 255 bytes.
+const LONGEST_NAME: usize = 80;
+
 impl Config {
     /// What types cannot say.
     pub(super) fn check(&self, text: &str) -> Result<(), ConfigError> {
@@ -16,6 +19,12 @@ impl Config {
         };
         if let Some(Err(error)) = self.store.remote.as_ref().map(RemoteSettings::check) {
             return wrong("store.remote", error.to_string(), None);
+        }
+        for (table, name) in self.names() {
+            if name.len() > LONGEST_NAME {
+                let key = format!("{table}.{name}");
+                return wrong(&key, format!("a name in [{table}] is longer than {LONGEST_NAME} bytes"), None);
+            }
         }
         for (name, dataset) in &self.datasets {
             let key = format!("datasets.{name}");
@@ -128,6 +137,19 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// All names that become parts of file names, with the tables that they stand in.
+    fn names(&self) -> impl Iterator<Item = (&'static str, &String)> {
+        let datasets = self.datasets.keys().map(|name| ("datasets", name));
+        let mappers = self.mappers.keys().map(|name| ("mappers", name));
+        let attention = self.attention.keys().map(|name| ("attention", name));
+        let captions = self.captions.keys().map(|name| ("captions", name));
+        datasets
+            .chain(mappers)
+            .chain(attention)
+            .chain(captions)
+            .chain(self.checkpoints.keys().map(|name| ("checkpoints", name)))
     }
 
     fn check_checkpoint(&self, name: &str, checkpoint: &CheckpointConfig) -> Result<(), (String, String)> {

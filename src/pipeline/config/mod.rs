@@ -246,6 +246,10 @@ impl Config {
     /// Reads `pipeline.toml` of the workspace `root` and applies `overrides` such as `train.epochs=3`.
     pub fn load(root: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
         let path = root.join(FILE);
+        // A pipe that nobody writes to would be waited for without end.
+        if path.metadata().is_ok_and(|found| !found.is_file()) {
+            return Err(ConfigError::Unreadable(path, std::io::Error::other("it is not a file")));
+        }
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

@@ -2,6 +2,9 @@
 
 use super::{ConfigError, FILE};
 
+/// How much of a line a message shows, in characters.
+const LONGEST_LINE: usize = 200;
+
 /// Puts `a.b.c=value` into `table`; the value is TOML, or a string when it is not valid TOML.
 pub(super) fn set(table: &mut toml::Table, item: &str) -> Result<(), String> {
     let (path, value) = item.split_once('=').ok_or("an override is written KEY=VALUE")?;
@@ -25,7 +28,9 @@ pub(super) fn invalid_file(text: &str, error: &toml::de::Error) -> ConfigError {
     };
     let line = error.span().and_then(|span| {
         let start = text[..span.start.min(text.len())].rfind('\n').map_or(0, |at| at + 1);
-        text[start..].lines().next().map(|line| format!("\n  | {}", line.trim_end()))
+        let line = text[start..].lines().next()?.trim_end();
+        let end = line.char_indices().nth(LONGEST_LINE).map(|(end, _)| end);
+        Some(format!("\n  | {}", end.map_or(line.to_owned(), |end| format!("{}...", &line[..end]))))
     });
     let message = error.message().replace('\n', ", ");
     let hint = near_spelling(error.message());
