@@ -7,6 +7,11 @@ use serde_json::Value;
 use crate::model::Bundle;
 use crate::model::ops::Activation;
 
+/// No published network comes near these; without a limit, a damaged config.json asks for all the memory there is.
+const WIDEST: usize = 1 << 16;
+const DEEPEST: usize = 1 << 10;
+const MOST_TOKENS: usize = 1 << 24;
+
 /// The sizes of one tower's layers; what is absent from config.json has `CLIPModel`'s default.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default)]
@@ -54,6 +59,15 @@ impl TowerConfig {
                 self.num_attention_heads
             );
         }
+        let sizes = [self.hidden_size, self.intermediate_size];
+        if !sizes.iter().all(|size| (1..=WIDEST).contains(size)) || self.num_hidden_layers > DEEPEST {
+            bail!(
+                "hidden_size {}, intermediate_size {} and num_hidden_layers {} are not 1 to {WIDEST} and at most {DEEPEST}",
+                self.hidden_size,
+                self.intermediate_size,
+                self.num_hidden_layers
+            );
+        }
         Ok(())
     }
 }
@@ -87,6 +101,10 @@ impl VisionConfig {
         config.tower.check().context("in the vision tower")?;
         if number(own, "num_channels", 3)? != 3 {
             bail!("num_channels is not 3: only RGB models are supported");
+        }
+        let sizes = [config.image_size, config.projection_dim];
+        if let Some(size) = sizes.iter().find(|size| !(1..=WIDEST).contains(*size)) {
+            bail!("image_size and projection_dim must be 1 to {WIDEST}, not {size}");
         }
         if config.patch_size == 0 || config.image_size < config.patch_size {
             bail!("an image_size of {} has no patch of {} pixels", config.image_size, config.patch_size);
@@ -135,6 +153,10 @@ impl TextConfig {
             projection_dim: number(json, "projection_dim", 512)?,
         };
         config.tower.check().context("in the text tower")?;
+        let sizes = [config.vocab_size, config.max_position_embeddings, config.projection_dim];
+        if let Some(size) = sizes.iter().find(|size| !(1..=MOST_TOKENS).contains(*size)) {
+            bail!("vocab_size, max_position_embeddings and projection_dim must be 1 to {MOST_TOKENS}, not {size}");
+        }
         Ok(config)
     }
 }

@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 use crate::model::Bundle;
 use crate::model::ops::Activation;
 
+/// No published network comes near these; without a limit, a damaged config.json asks for all the memory there is.
+const WIDEST: usize = 1 << 16;
+const DEEPEST: usize = 1 << 10;
+const MOST_TOKENS: usize = 1 << 24;
+
 /// The fields of config.json that shape the network; what is absent has GPT-2's default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -77,6 +82,16 @@ impl Gpt2Config {
         if sizes.contains(&0) || !self.n_embd.is_multiple_of(self.n_head) {
             bail!("sizes must be positive and n_embd {} a multiple of n_head {}", self.n_embd, self.n_head);
         }
+        let limits = [
+            ("n_embd", self.n_embd, WIDEST),
+            ("n_layer", self.n_layer, DEEPEST),
+            ("n_positions", self.n_positions, MOST_TOKENS),
+            ("n_inner", self.inner(), 4 * WIDEST),
+            ("vocab_size", self.vocab_size, MOST_TOKENS),
+        ];
+        if let Some((name, size, most)) = limits.iter().find(|(_, size, most)| size > most) {
+            bail!("{name} is {size}, and at most {most} is supported");
+        }
         let supported = [
             ("model_type is not gpt2", self.model_type == "gpt2"),
             ("scale_attn_weights is false", self.scale_attn_weights),
@@ -91,7 +106,7 @@ impl Gpt2Config {
 
     /// Width of the hidden layer between.
     pub fn inner(&self) -> usize {
-        self.n_inner.unwrap_or(4 * self.n_embd)
+        self.n_inner.unwrap_or(self.n_embd.saturating_mul(4))
     }
 
     /// The function inside the feed-forward layers.

@@ -21,7 +21,15 @@ pub struct Tensors {
     files: Vec<TensorFile>,
     rest: BTreeMap<String, Place>,
     faults: Vec<String>,
+    /// Numbers in the place of tensors that did not fit.
+    zeros: usize,
 }
+
+/// How many zeros may take the place of tensors that do not fit: a network is then made of them all the same, and
+/// config.json may ask for any size.
+const MOST_ZEROS: usize = 1 << 26;
+/// How many faults a message lists.
+const LISTED: usize = 200;
 
 /// Where a tensor is.
 enum Place {
@@ -40,7 +48,7 @@ impl Tensors {
     /// Starts with all `weights` of the model that messages call `model`.
     pub fn new(model: &str, weights: Weights) -> Self {
         let rest = weights.into_iter().map(|(name, tensor)| (name, Place::Memory(tensor))).collect();
-        Self { model: model.to_owned(), files: Vec::new(), rest, faults: Vec::new() }
+        Self { model: model.to_owned(), files: Vec::new(), rest, faults: Vec::new(), zeros: 0 }
     }
 
     /// Starts with all tensors of a file that messages call `model`.
@@ -153,7 +161,7 @@ impl Tensors {
 
     /// Takes the `f32` tensor of this name and shape; zeros of that shape if it does not fit.
     ///
-    /// Fails if its numbers cannot be read.
+    /// Fails if its numbers cannot be read, or with the list so far if too much did not fit.
     pub fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
         let fault = match self.rest.remove(name) {
             None => format!("missing: {name} {shape:?}"),
@@ -163,6 +171,11 @@ impl Tensors {
             },
         };
         self.faults.push(fault);
+        let zeros = shape.iter().try_fold(1_usize, |product, size| product.checked_mul(*size));
+        self.zeros = self.zeros.saturating_add(zeros.unwrap_or(usize::MAX));
+        if self.zeros > MOST_ZEROS {
+            self.check()?;
+        }
         Ok(Tensor::zeros(1, DType::F32, &Device::Cpu)?.broadcast_as(shape)?)
     }
 
@@ -202,10 +215,12 @@ impl Tensors {
         if self.faults.is_empty() {
             return Ok(());
         }
+        let more = self.faults.len().saturating_sub(LISTED);
         bail!(
-            "the weights of {} are not those of the network that its configuration describes:\n  {}",
+            "the weights of {} are not those of the network that its configuration describes:\n  {}{}",
             self.model,
-            self.faults.join("\n  ")
+            self.faults[..self.faults.len() - more].join("\n  "),
+            if more > 0 { format!("\n  and {more} more") } else { String::new() }
         )
     }
 
