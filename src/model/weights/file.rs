@@ -14,6 +14,10 @@ use crate::model::bundle::{Content, Source};
 
 /// How many bytes of a file tell what it is.
 const HEAD: u64 = 512;
+/// How many times as many bytes as the file its tensors may have, by compression and by views that share their numbers,
+const REPEATED: u64 = 16;
+/// where they have more than this.
+const SMALL: u64 = 1 << 30;
 /// SafeTensors' own limit for the length of a header.
 const LONGEST_HEADER: u64 = 100_000_000;
 
@@ -109,15 +113,25 @@ impl TensorFile {
         Ok(Self { format: Format::SafeTensors, entries, beside: Vec::new(), place: String::new(), notes, reader })
     }
 
-    fn pytorch(source: Box<dyn Source>) -> Result<Self> {
+    fn pytorch(mut source: Box<dyn Source>) -> Result<Self> {
+        let length = source.seek(SeekFrom::End(0))?;
+        source.rewind()?;
         let mut file = TorchFile::open(source)?;
         let notes = file.notes()?;
         let named = torch::named_tensors(file.root())?;
         let (mut entries, mut infos) = (Vec::new(), Vec::new());
+        let mut total = 0_u64;
         for (name, info) in named.tensors {
+            let elements = info.shape.iter().fold(info.dtype.size(), |product, size| product.saturating_mul(*size));
+            total = total.saturating_add(elements as u64);
             entries.push(Entry { name, dtype: info.dtype, shape: info.shape.clone() });
             infos.push(info);
         }
+        let most = length.saturating_mul(REPEATED).max(SMALL);
+        ensure!(
+            total <= most,
+            "its tensors have {total} bytes, and the file only {length}: they repeat or unpack the same bytes beyond any use"
+        );
         let beside = named.inside.into_iter().chain(named.beside);
         let beside = beside.map(|entry| Beside { name: entry.name, what: entry.what }).collect();
         let reader = Reader::PyTorch { file, infos };
