@@ -21,6 +21,9 @@ pub const MAX_SIDE: u32 = 20_000;
 /// The most pixels that a picture may have in all.
 pub const MAX_PIXELS: u64 = 200_000_000;
 
+/// The most bytes that the file of a picture may have.
+pub const MAX_FILE: u64 = MAX_BYTES;
+
 /// The most bytes that a decoder may allocate: 16-bit RGBA at [`MAX_PIXELS`], and as much again to work in.
 const MAX_BYTES: u64 = MAX_PIXELS * 8 * 2;
 
@@ -61,7 +64,14 @@ fn pixels(format: Format, bytes: &[u8]) -> Result<DynamicImage, PictureError> {
         Format::Tiff => read(format, TiffDecoder::new(source).map_err(explain)?),
         Format::Png => read(format, PngDecoder::with_limits(source, limits()).map_err(explain)?),
         Format::Jpeg if !jpeg::is_whole(bytes) => Err(PictureError::Truncated(format)),
-        Format::Jpeg => read(format, JpegDecoder::new(source).map_err(explain)?),
+        Format::Jpeg => {
+            let decoder = JpegDecoder::new(source).map_err(explain)?;
+            let (width, height) = decoder.dimensions();
+            if !jpeg::can_hold(bytes.len(), width, height) {
+                return Err(PictureError::Truncated(format));
+            }
+            read(format, decoder)
+        }
     }
 }
 

@@ -24,6 +24,15 @@ pub(super) fn is_whole(bytes: &[u8]) -> bool {
     }
 }
 
+/// Whether so many pixels can come out of so many bytes.
+///
+/// Every 8 x 8 block of the component with the most samples takes at least one bit. A file that has fewer is an empty frame: its
+/// decoder makes up what is missing, and the end-of-image marker is there all the same.
+pub(super) fn can_hold(bytes: usize, width: u32, height: u32) -> bool {
+    let blocks = u64::from(width).div_ceil(8) * u64::from(height).div_ceil(8);
+    blocks <= bytes as u64 * 8
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
