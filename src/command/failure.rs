@@ -11,6 +11,7 @@ use crate::pipeline::models::NoModel;
 use crate::pipeline::source::Blocked;
 use crate::pipeline::target::UsageError;
 use crate::progress::Interrupted;
+use crate::stage::ForeignTable;
 use crate::ui::Ui;
 
 /// A stage failed.
@@ -43,6 +44,8 @@ pub fn hint(error: &anyhow::Error) -> Option<String> {
             Some(target.hint.clone())
         } else if let Some(blocked) = cause.downcast_ref::<Blocked>() {
             blocked.hint.clone()
+        } else if let Some(foreign) = cause.downcast_ref::<ForeignTable>() {
+            Some(foreign.hint())
         } else if let Some(model) = cause.downcast_ref::<NoModel>() {
             Some(model.hint.clone())
         } else if let Some(captions) = cause.downcast_ref::<CandidateError>() {

@@ -10,6 +10,7 @@ use clap::Args;
 use super::Global;
 use crate::cache::Record;
 use crate::pipeline::{Workspace, target};
+use crate::stage::{ForeignTable, Origin};
 use crate::ui::{self, Ui};
 
 /// Print an output table of a target.
@@ -44,12 +45,12 @@ impl Show {
             let main = workspace.graph.nodes[node].stage.primary();
             let wanted = self.output.as_deref().unwrap_or(main);
             ui.say(&format!("{name} `{wanted}`"));
-            self.print(ui, &workspace, &record, wanted)?;
+            self.print(ui, &workspace, &record, &name, wanted)?;
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    fn print(&self, ui: &Ui, workspace: &Workspace, record: &Record, wanted: &str) -> Result<()> {
+    fn print(&self, ui: &Ui, workspace: &Workspace, record: &Record, name: &str, wanted: &str) -> Result<()> {
         let output = record.output(wanted).ok_or_else(|| {
             let names: Vec<&str> = record.outputs.iter().map(|output| output.name.as_str()).collect();
             anyhow!("no output `{wanted}`; there are {}", names.join(", "))
@@ -63,7 +64,8 @@ impl Show {
             }
             return Ok(());
         }
-        let table = crate::table::read(bytes)?;
+        let path = workspace.cache.path(&output.stored());
+        let table = ForeignTable::read(bytes, &Origin { instance: name.to_owned(), output: wanted.to_owned(), path })?;
         let rows = if self.rows == 0 { table.num_rows() } else { self.rows.min(table.num_rows()) };
         if self.json {
             return json_rows(ui, &table, rows);

@@ -246,8 +246,10 @@ impl Execution<'_> {
                 continue;
             }
             let Some(output) = record.output(self.spec().stage.primary()) else { continue };
-            if let Some(bytes) = cache.get(&output.stored())? {
-                return table::read(bytes).map(Some);
+            // A table that is none helps nobody, and is not needed.
+            let table = cache.get(&output.stored())?.and_then(|bytes| table::read(bytes).ok());
+            if table.is_some() {
+                return Ok(table);
             }
         }
         Ok(None)

@@ -8,7 +8,7 @@ use super::Workspace;
 use super::graph::{From, Input, NodeId};
 use super::plan::scratch_files;
 use crate::cache::{Output, Record};
-use crate::stage::{Inputs, Loaded};
+use crate::stage::{Inputs, Loaded, Origin};
 
 /// An object that was there when the build began turned out to be damaged or gone.
 #[derive(Debug, thiserror::Error)]
@@ -65,8 +65,10 @@ fn one(workspace: &Workspace, input: &Input, upstream: &BTreeMap<NodeId, Record>
 fn object(workspace: &Workspace, node: NodeId, output: &Output) -> Loaded {
     let (cache, object) = (workspace.cache.clone(), output.stored());
     let (instance, output) = (workspace.graph.name(node), output.name.clone());
-    Loaded::Object(Box::new(move || {
+    let origin = Origin { instance: instance.clone(), output: output.clone(), path: cache.path(&object) };
+    let load = move || {
         let lost = || LostObject { instance: instance.clone(), output: output.clone() };
         cache.get(&object)?.ok_or_else(|| lost().into())
-    }))
+    };
+    Loaded::Object(Box::new(load), origin)
 }

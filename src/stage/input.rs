@@ -8,10 +8,44 @@ use arrow::array::RecordBatch;
 
 use crate::model::{Bundle, Content};
 
+/// Where an output of another stage is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The instance that made it.
+    pub instance: String,
+    /// The output.
+    pub output: String,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// An output whose digest is right and which is no table all the same: whoever wrote it is another program.
+#[derive(Debug, thiserror::Error)]
+#[error("output `{}` of {} is no table of ours: {}: {why}", origin.output, origin.instance, origin.path.display())]
+pub struct ForeignTable {
+    /// The output.
+    pub origin: Origin,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl ForeignTable {
+    /// Decodes a table that was read from `origin`.
+    pub fn read(bytes: Vec<u8>, origin: &Origin) -> Result<RecordBatch, Self> {
+        let foreign = |error: anyhow::Error| Self { origin: origin.clone(), why: format!("{error:#}") };
+        crate::table::read(bytes).map_err(foreign)
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> String {
+        format!("`rsic clean --cache {}` forgets it; the next build makes it anew", self.origin.instance)
+    }
+}
+
 /// One input, with the means to load it.
 pub enum Loaded {
-    /// The verified bytes of an output of another stage.
-    Object(Box<dyn Fn() -> Result<Vec<u8>> + Send + Sync>),
+    /// The verified bytes of an output of another stage, and where they are from.
+    Object(Box<dyn Fn() -> Result<Vec<u8>> + Send + Sync>, Origin),
     /// A source file.
     File(PathBuf),
     /// A folder of source files, known by what the tables say of its files.
@@ -28,7 +62,7 @@ pub enum Loaded {
 impl Loaded {
     fn bytes(&self) -> Result<Vec<u8>> {
         match self {
-            Self::Object(load) => load(),
+            Self::Object(load, _) => load(),
             Self::File(path) => std::fs::read(path).with_context(|| format!("cannot read {}", path.display())),
             Self::Folder(path) => bail!("{} is a folder", path.display()),
             Self::Model { name, .. } => bail!("{name} is a model, not a file"),
@@ -60,8 +94,12 @@ impl Inputs {
 
     /// A table input.
     pub fn table(&self, name: &str) -> Result<RecordBatch> {
-        let bytes = self.get(name)?.bytes()?;
-        crate::table::read(bytes).with_context(|| format!("input `{name}`"))
+        let loaded = self.get(name)?;
+        let bytes = loaded.bytes()?;
+        match loaded {
+            Loaded::Object(_, origin) => Ok(ForeignTable::read(bytes, origin)?),
+            _ => crate::table::read(bytes).with_context(|| format!("input `{name}`")),
+        }
     }
 
     /// The bytes of a file input.

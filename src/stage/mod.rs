@@ -38,7 +38,7 @@ use crate::cache::StatCache;
 use crate::progress::{Checkpoint, Progress};
 use crate::table;
 
-pub use input::{Inputs, Loaded};
+pub use input::{ForeignTable, Inputs, Loaded, Origin};
 
 /// The kinds of stages, in the order in which data flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

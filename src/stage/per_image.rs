@@ -204,7 +204,7 @@ mod tests {
     use arrow::array::UInt32Array;
     use arrow::datatypes::Float16Type;
 
-    use super::super::Loaded;
+    use super::super::{Loaded, Origin};
     use super::*;
     use crate::cache::StatCache;
     use crate::progress::testing::{Kept, Patience};
@@ -235,7 +235,7 @@ mod tests {
         let images = pictures(folder.path(), 41);
         let bytes = table::write(&images, &[]).unwrap();
         let inputs = Inputs(BTreeMap::from([
-            ("images".to_owned(), Loaded::Object(Box::new(move || Ok(bytes.clone())))),
+            ("images".to_owned(), Loaded::Object(Box::new(move || Ok(bytes.clone())), Origin::default())),
             ("files".to_owned(), Loaded::Folder(folder.path().to_owned())),
         ]));
         let facts = StatCache::open(&folder.path().join("facts"));

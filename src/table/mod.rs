@@ -9,7 +9,7 @@ mod schema;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, BooleanArray, FixedSizeListArray, Float16Array, Float32Array, Float64Array,
     ListArray, PrimitiveArray, RecordBatch, StringArray, UInt32Array, UInt64Array,
@@ -18,7 +18,7 @@ use arrow::datatypes::{DataType, Field, Float32Type, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
-use parquet::file::metadata::KeyValue;
+use parquet::file::metadata::{KeyValue, ParquetMetaData, RowGroupMetaData};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use crate::digest::Digest;
@@ -32,6 +32,11 @@ pub const LINEAGE: &str = "rsic.lineage";
 const WIDE: usize = 1 << 13;
 /// About how many numbers such a group has.
 const GROUP: usize = 1 << 23;
+
+/// The most rows that are decoded at once.
+const AT_ONCE: usize = 1 << 20;
+/// Every table here has a column in which rows differ, which takes at least a bit of each; and Snappy packs a little.
+const ROWS_PER_BYTE: usize = 64;
 
 /// Makes a table from its columns, in schema order.
 pub fn make(schema: SchemaRef, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
@@ -60,11 +65,12 @@ pub fn write(table: &RecordBatch, footer: &[(&str, &str)]) -> Result<Vec<u8>> {
 
 /// Decodes a Parquet file into one record batch.
 pub fn read(bytes: Vec<u8>) -> Result<RecordBatch> {
+    let length = bytes.len();
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes)).context("not a Parquet file")?;
     let schema = builder.schema().clone();
     // The reader holds a batch in memory, several times over; a narrow table is one batch, which need not be put together.
-    let all = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(usize::MAX);
-    let rows = rows_of_a_group(&schema).unwrap_or(all).max(1);
+    let all = plausible_rows(builder.metadata(), length)?;
+    let rows = rows_of_a_group(&schema).unwrap_or(all).clamp(1, AT_ONCE);
     let batches = builder.with_batch_size(rows).build()?.collect::<Result<Vec<_>, _>>();
     let batch = match <[RecordBatch; 1]>::try_from(batches.context("damaged Parquet file")?) {
         Ok([batch]) => batch,
@@ -73,6 +79,19 @@ pub fn read(bytes: Vec<u8>) -> Result<RecordBatch> {
     // The footer's metadata is not part of the table.
     let plain = Arc::new(Schema::new(schema.fields().clone()));
     Ok(RecordBatch::try_new(plain, batch.columns().to_vec())?)
+}
+
+/// The number of rows of a file of `length` bytes, which the reader takes memory for.
+///
+/// Fails if the footer contradicts itself, or counts more rows than such a file can tell apart.
+fn plausible_rows(footer: &ParquetMetaData, length: usize) -> Result<usize> {
+    let all = footer.file_metadata().num_rows();
+    let groups = footer.row_groups().iter().map(RowGroupMetaData::num_rows);
+    let sum = groups.into_iter().try_fold(0_i64, |sum, rows| sum.checked_add(rows).filter(|_| rows >= 0));
+    ensure!(sum == Some(all), "damaged Parquet file: its footer counts {all} rows, and its row groups others");
+    let rows = usize::try_from(all)?;
+    ensure!(rows <= length.saturating_mul(ROWS_PER_BYTE), "damaged Parquet file: {rows} rows in {length} bytes");
+    Ok(rows)
 }
 
 /// How many rows of a table with wide rows are written and read at once; `None` where rows are narrow.
