@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::candidates::{self, CAPTION, Entry, ImageKey, Record, Target};
 use crate::language::Split;
-use crate::stage::{Context, Inputs, Outcome, captions_table};
+use crate::stage::unscored::captions_table;
+use crate::stage::{Context, Inputs, Outcome};
 use crate::table;
 
 /// History: 1, the first.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use super::super::{Context, Inputs, Outcome, captions_table};
+use super::super::unscored::captions_table;
+use super::super::{Context, Inputs, Outcome};
 use super::{of_split, train_images};
 use crate::language::Split;
 use crate::metric::floor::ClassCaptions;

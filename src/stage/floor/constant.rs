@@ -3,7 +3,8 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::super::{Context, Inputs, Outcome, captions_table, score};
+use super::super::unscored::captions_table;
+use super::super::{Context, Inputs, Outcome, score};
 use super::{of_split, train_images};
 use crate::language::{Language, Split};
 use crate::metric::floor::constant_caption;

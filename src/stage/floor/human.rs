@@ -7,7 +7,8 @@ use anyhow::{Result, bail};
 use arrow::array::UInt32Array;
 use serde::{Deserialize, Serialize};
 
-use super::super::{Context, Inputs, Outcome, captions_table};
+use super::super::unscored::captions_table;
+use super::super::{Context, Inputs, Outcome};
 use super::of_split;
 use crate::language::Split;
 use crate::table;

@@ -7,7 +7,8 @@ use arrow::array::RecordBatch;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::super::{Context, Inputs, Outcome, captions_table, score};
+use super::super::unscored::captions_table;
+use super::super::{Context, Inputs, Outcome, score};
 use super::{of_split, train_images};
 use crate::language::{Language, Split};
 use crate::metric::floor::consensus;
