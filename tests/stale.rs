@@ -268,7 +268,7 @@ fn why_names_the_change() {
             "annotations/ucm",
             "input annotations changed",
         ),
-        ("upstream", |sandbox| save_anew(sandbox), "embed/ucm", "reads ingest/ucm, which will be built"),
+        ("upstream", |sandbox| save_anew(sandbox), "embed/ucm", "depends on ingest/ucm, which will be built"),
         ("object gone", |sandbox| fs::remove_dir_all(sandbox.path("cache/objects")).unwrap(), "ingest/ucm", "missing"),
     ];
     for (name, change, target, expected) in rows {

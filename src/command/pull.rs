@@ -54,10 +54,10 @@ impl Pull {
                 let upstream = workspace.graph.closure(&[*node]);
                 let needs: Vec<Digest> =
                     upstream.iter().filter(|up| *up != node).filter_map(|up| keys.get(up).copied()).collect();
-                let written = show::show(&workspace, *node, &record, &needs, ui)?;
+                let news = show::show(&workspace, *node, &record, &needs, ui)?;
                 Ok(if bytes > 0 {
                     Ending::Pulled { bytes }
-                } else if written {
+                } else if news {
                     Ending::Restored
                 } else {
                     Ending::Fresh

@@ -109,14 +109,14 @@ pub fn name(state: &State) -> &'static str {
 pub fn explain(state: &State) -> String {
     match state {
         State::Fresh => String::new(),
-        State::Restorable => "outputs are in the cache, but not at their stable paths".to_owned(),
+        State::Restorable => "the result is in the cache, but not what stands at its stable paths".to_owned(),
         State::Modified { files } => {
             let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
             format!("edited since it was built: {}", files.join(", "))
         }
         State::Pullable { bytes } => format!("the remote store has it ({})", ui::bytes(*bytes)),
         State::Stale { reasons } => reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-        State::Maybe { upstream } => format!("reads {}, which will be built", upstream.join(", ")),
+        State::Maybe { upstream } => format!("depends on {}, which will be built", upstream.join(", ")),
         State::Blocked { why, hint } => {
             hint.as_ref().map_or_else(|| why.clone(), |hint| format!("{why} (hint: {hint})"))
         }

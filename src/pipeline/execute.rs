@@ -47,10 +47,10 @@ impl Execution<'_> {
     pub(super) fn go(&self) -> Result<(Record, Ending)> {
         let key = self.ingredients.key();
         let partial = self.workspace.cache.partial(key);
+        let found = if self.forced { None } else { self.hit(Ending::Fresh)? };
         // Unfinished work of a finished action is left by a kill between the two; it is removed under the lock.
-        if !self.forced
-            && !partial.exists()
-            && let Some(found) = self.hit(Ending::Fresh)?
+        if !partial.exists()
+            && let Some(found) = found
         {
             return Ok(found);
         }
@@ -64,10 +64,10 @@ impl Execution<'_> {
         let guard = self.workspace.cache.lock(key, &patience, &mut |holder| self.reporter.waiting(&name, holder))?;
         // Another build may have made it between the first look and the lock.
         if !self.forced
-            && let Some(found) = self.hit(Ending::Restored)?
+            && let Some(again) = self.hit(Ending::Restored)?
         {
             partial.remove()?;
-            return Ok(found);
+            return Ok(found.unwrap_or(again));
         }
         if !self.forced
             && let Some(found) = self.pulled()?
@@ -99,8 +99,7 @@ impl Execution<'_> {
     fn hit(&self, ending: Ending) -> Result<Option<(Record, Ending)>> {
         let (record, reasons) = self.planner.look_up(self.spec(), &self.ingredients)?;
         let Some(record) = record.filter(|_| reasons.is_empty()) else { return Ok(None) };
-        let written = self.show(&record)?;
-        let ending = if written { Ending::Restored } else { ending };
+        let ending = if self.show(&record)? { Ending::Restored } else { ending };
         Ok(Some((record, ending)))
     }
 

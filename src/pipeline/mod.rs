@@ -2,6 +2,7 @@
 //! prints nothing.
 
 pub mod config;
+mod draft;
 mod execute;
 pub mod graph;
 pub mod inputs;
@@ -11,6 +12,7 @@ pub mod plan;
 pub mod resources;
 pub mod run;
 pub mod show;
+mod sketch;
 pub mod source;
 pub mod target;
 pub mod upstream;

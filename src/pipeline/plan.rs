@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::graph::{From, NodeId};
+use super::draft::Draft;
+use super::graph::{From, Input, NodeId};
 use super::models::Role;
+use super::sketch::{self, Sketch};
 use super::source::{Blocked, Sources};
 use super::upstream::Upstream;
 use super::{Node, Workspace};
-use crate::cache::{Ingredients, Output, Presence, Reason, Record, View};
+use crate::cache::{Ingredients, Output, Reason, Record, View};
 use crate::digest::Digest;
 use crate::stage::{Kind, Stage, score};
 
@@ -41,9 +43,9 @@ pub enum State {
         /// Why.
         reasons: Vec<Reason>,
     },
-    /// Something that it reads will be built; if that comes out equal, this stays fresh.
+    /// It depends on what will be built: it runs unless its own result turns out to be there then.
     Maybe {
-        /// What will be built.
+        /// What will be built: nodes that it reads, or one that does the same work.
         upstream: Vec<String>,
     },
     /// Cannot be built.
@@ -87,7 +89,7 @@ pub struct Planner<'a> {
     workspace: &'a Workspace,
     sources: Sources<'a>,
     /// The remote store, where a plan should count on it.
-    remote: Option<&'a Upstream<'a>>,
+    pub(super) remote: Option<&'a Upstream<'a>>,
 }
 
 impl<'a> Planner<'a> {
@@ -104,74 +106,7 @@ impl<'a> Planner<'a> {
 
     /// Plans `targets` and all that they need; `forced` nodes are stale whatever the cache holds.
     pub fn plan(&self, targets: &[NodeId], forced: &[NodeId]) -> Result<Plan> {
-        let mut nodes: Vec<Planned> = Vec::new();
-        let mut place: BTreeMap<NodeId, usize> = BTreeMap::new();
-        for node in self.workspace.graph.closure(targets) {
-            let planned = self.one(node, &nodes, &place, forced.contains(&node))?;
-            place.insert(node, nodes.len());
-            nodes.push(planned);
-        }
-        Ok(Plan { nodes })
-    }
-
-    fn one(&self, node: NodeId, before: &[Planned], place: &BTreeMap<NodeId, usize>, forced: bool) -> Result<Planned> {
-        let spec = &self.workspace.graph.nodes[node];
-        let upstream: Vec<&Planned> = spec.upstream().iter().map(|id| &before[place[id]]).collect();
-        let names = |wanted: fn(&State) -> bool| -> Vec<String> {
-            let hit = upstream.iter().filter(|planned| wanted(&planned.state));
-            hit.map(|planned| self.workspace.graph.name(planned.node)).collect()
-        };
-        let unknown = |state| Planned { node, state, key: None, record: None };
-        let blocked = names(|state| matches!(state, State::Blocked { .. }));
-        if !blocked.is_empty() {
-            return Ok(unknown(State::Blocked { why: format!("{} is blocked", blocked.join(", ")), hint: None }));
-        }
-        let unbuilt = names(|state| matches!(state, State::Stale { .. } | State::Maybe { .. }));
-        if !unbuilt.is_empty() {
-            if let Err(missing) = self.own_sources(spec) {
-                return Ok(unknown(State::Blocked { why: missing.why, hint: missing.hint }));
-            }
-            let root = self.workspace.cache.root(&spec.instance.to_string())?;
-            return Ok(unknown(match root {
-                None => State::Stale { reasons: vec![Reason::NeverBuilt] },
-                Some(_) if forced => State::Stale { reasons: vec![Reason::Forced] },
-                Some(root) => match self.own_changes(spec, root.key)? {
-                    reasons if reasons.is_empty() => State::Maybe { upstream: unbuilt },
-                    reasons => State::Stale { reasons },
-                },
-            }));
-        }
-        let records = |id: NodeId| place.get(&id).and_then(|&at| before[at].record.as_ref());
-        let ingredients = match self.ingredients(spec, &records) {
-            Ok(ingredients) => ingredients,
-            Err(missing) => return Ok(unknown(State::Blocked { why: missing.why, hint: missing.hint })),
-        };
-        let key = ingredients.key();
-        let (record, mut reasons) = self.look_up(spec, &ingredients)?;
-        if forced {
-            reasons = vec![Reason::Forced];
-        }
-        if let Some(record) = record.as_ref().filter(|_| reasons.is_empty()) {
-            let state = self.views(spec, record)?;
-            return Ok(Planned { node, state, key: Some(key), record: Some(record.clone()) });
-        }
-        let offered = self.remote.filter(|_| !forced).and_then(|remote| remote.offer(key));
-        Ok(match offered {
-            Some(offered) => {
-                let bytes = offered.outputs.iter().map(|output| output.bytes).sum();
-                Planned { node, state: State::Pullable { bytes }, key: Some(key), record: Some(offered) }
-            }
-            None => Planned { node, state: State::Stale { reasons }, key: Some(key), record },
-        })
-    }
-
-    /// What changed in the node itself since the build under `key`, whatever its inputs come out as.
-    fn own_changes(&self, node: &Node, key: Digest) -> Result<Vec<Reason>> {
-        let Some(old) = self.workspace.cache.record(key)? else { return Ok(vec![Reason::RecordMissing]) };
-        let mut new = old.ingredients.clone();
-        new.version = node.version;
-        new.parameters = node.stage.parameters()?;
-        Ok(Ingredients::differences(&old.ingredients, &new))
+        Draft::new(self, self.workspace, forced).plan(targets)
     }
 
     /// Source files that are missing are worth saying even while something upstream is still to be built.
@@ -193,18 +128,7 @@ impl<'a> Planner<'a> {
     pub(super) fn look_up(&self, node: &Node, ingredients: &Ingredients) -> Result<(Option<Record>, Vec<Reason>)> {
         let cache = &self.workspace.cache;
         if let Some(record) = cache.record(ingredients.key())? {
-            let mut reasons = Vec::new();
-            for output in &record.outputs {
-                match cache.look(&output.stored()) {
-                    Presence::Present => {}
-                    Presence::Missing => {
-                        reasons.push(Reason::ObjectMissing { name: output.name.clone(), object: output.object });
-                    }
-                    Presence::Damaged => {
-                        reasons.push(Reason::ObjectDamaged { name: output.name.clone(), object: output.object });
-                    }
-                }
-            }
+            let reasons = sketch::lost(cache, &record);
             return Ok((Some(record), reasons));
         }
         let Some(root) = cache.root(&node.instance.to_string())? else { return Ok((None, vec![Reason::NeverBuilt])) };
@@ -212,7 +136,7 @@ impl<'a> Planner<'a> {
         Ok((None, by_input(Ingredients::differences(&old.ingredients, ingredients))))
     }
 
-    fn views(&self, node: &Node, record: &Record) -> Result<State> {
+    pub(super) fn views(&self, node: &Node, record: &Record) -> Result<State> {
         let root = self.workspace.cache.root(&node.instance.to_string())?;
         if root.is_none_or(|root| root.key != record.key) {
             // What stands there, if anything, is the result of another build.
@@ -232,53 +156,77 @@ impl<'a> Planner<'a> {
     }
 
     /// Everything that goes into the key of a node whose upstream records are known.
-    pub(super) fn ingredients<'r>(
+    pub fn ingredients<'r>(
         &self,
         node: &Node,
         records: &dyn Fn(NodeId) -> Option<&'r Record>,
     ) -> Result<Ingredients, Blocked> {
-        let mut inputs = BTreeMap::new();
-        for input in &node.inputs {
-            let name = input.name.as_ref();
-            match &input.from {
-                From::Output { node: id, output, columns } => {
-                    let made = self.made(*id, output, records)?;
-                    if columns.is_empty() {
-                        inputs.insert(name.to_owned(), made.data);
-                    }
-                    for column in *columns {
-                        let digest = made.columns.get(*column).copied().unwrap_or(made.data);
-                        inputs.insert(format!("{name}.{column}"), digest);
-                    }
-                }
-                From::File(path) => _ = inputs.insert(name.to_owned(), self.sources.file(path)?),
-                From::Folder(path) => _ = inputs.insert(name.to_owned(), self.sources.folder(path)?),
-                From::Located(_) => {}
-                From::Scratch { node: id, role } => {
-                    for output in scratch_files(self.record(*id, records)?, *role) {
-                        inputs.insert(format!("{name}.{}", output.name), output.data);
-                    }
-                }
-                From::Model { files, .. } => {
-                    let blocked = |error: &super::models::NoModel| Blocked {
-                        why: error.why.clone(),
-                        hint: Some(error.hint.clone()),
-                    };
-                    for (file, path) in &files.as_ref().map_err(blocked)?.files {
-                        inputs.insert(format!("{name}.{file}"), self.sources.file(path)?);
-                    }
-                }
-            }
-        }
+        Ok(self.sketch(node, &|_| false, records)?.known)
+    }
+
+    /// What goes into the key of a node, but for inputs from nodes that are `open`.
+    pub(super) fn sketch<'n, 'r>(
+        &self,
+        node: &'n Node,
+        open: &dyn Fn(NodeId) -> bool,
+        records: &dyn Fn(NodeId) -> Option<&'r Record>,
+    ) -> Result<Sketch<'n>, Blocked> {
         let parameters = node.stage.parameters().map_err(|error| Blocked { why: error.to_string(), hint: None })?;
-        Ok(Ingredients {
+        let known = Ingredients {
             schema: SCHEMA,
             stage: node.stage.key_name().to_owned(),
             version: node.version,
             parameters,
-            inputs,
+            inputs: BTreeMap::new(),
             environment: environment(&node.stage),
-        })
+        };
+        let mut sketch = Sketch { known, open: Vec::new() };
+        for input in &node.inputs {
+            if input.from.node().is_some_and(open) {
+                sketch.open.push(input);
+            } else {
+                self.read(input, records, &mut sketch.known.inputs)?;
+            }
+        }
+        Ok(sketch)
+    }
+
+    /// Adds what the key has of one input.
+    fn read<'r>(
+        &self,
+        input: &Input,
+        records: &dyn Fn(NodeId) -> Option<&'r Record>,
+        inputs: &mut BTreeMap<String, Digest>,
+    ) -> Result<(), Blocked> {
+        let name = input.name.as_ref();
+        match &input.from {
+            From::Output { node: id, output, columns } => {
+                let made = self.made(*id, output, records)?;
+                if columns.is_empty() {
+                    inputs.insert(name.to_owned(), made.data);
+                }
+                for column in *columns {
+                    let digest = made.columns.get(*column).copied().unwrap_or(made.data);
+                    inputs.insert(format!("{name}.{column}"), digest);
+                }
+            }
+            From::File(path) => _ = inputs.insert(name.to_owned(), self.sources.file(path)?),
+            From::Folder(path) => _ = inputs.insert(name.to_owned(), self.sources.folder(path)?),
+            From::Located(_) => {}
+            From::Scratch { node: id, role } => {
+                for output in scratch_files(self.record(*id, records)?, *role) {
+                    inputs.insert(format!("{name}.{}", output.name), output.data);
+                }
+            }
+            From::Model { files, .. } => {
+                let blocked =
+                    |error: &super::models::NoModel| Blocked { why: error.why.clone(), hint: Some(error.hint.clone()) };
+                for (file, path) in &files.as_ref().map_err(blocked)?.files {
+                    inputs.insert(format!("{name}.{file}"), self.sources.file(path)?);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn record<'r>(&self, id: NodeId, records: &dyn Fn(NodeId) -> Option<&'r Record>) -> Result<&'r Record, Blocked> {
@@ -304,7 +252,7 @@ impl<'a> Planner<'a> {
 }
 
 /// The key has one entry per column that is read, `input.column`; people read one reason per input.
-fn by_input(reasons: Vec<Reason>) -> Vec<Reason> {
+pub(super) fn by_input(reasons: Vec<Reason>) -> Vec<Reason> {
     let mut grouped: Vec<Reason> = Vec::new();
     for reason in reasons {
         let Reason::Input { name, old, new, .. } = &reason else {

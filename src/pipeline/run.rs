@@ -98,8 +98,21 @@ pub fn build(workspace: &Workspace, targets: &[NodeId], options: &Options, repor
     let mut options = options.clone();
     let remote = Upstream::new(workspace, options.offline);
     let mut repairs: BTreeMap<(String, String), usize> = BTreeMap::new();
+    let mut built: BTreeMap<NodeId, Ending> = BTreeMap::new();
     loop {
-        let summary = pass(workspace, targets, &options, &remote, reporter)?;
+        let mut summary = pass(workspace, targets, &options, &remote, reporter)?;
+        for (node, ending) in &mut summary.endings {
+            match ending {
+                Ending::Built { .. } => _ = built.insert(*node, ending.clone()),
+                // What one pass built the next finds.
+                Ending::Fresh | Ending::Restored => {
+                    if let Some(before) = built.get(node) {
+                        *ending = before.clone();
+                    }
+                }
+                _ => {}
+            }
+        }
         let lost = summary.failures.iter().find_map(|(_, error)| error.downcast_ref::<LostObject>());
         let Some(lost) = lost else {
             lockfile::update(workspace, &summary.records)?;
@@ -112,10 +125,7 @@ pub fn build(workspace: &Workspace, targets: &[NodeId], options: &Options, repor
         }
         reporter.remark(&lost.instance, &format!("output `{}` was damaged; it is built again", lost.output));
         // What was forced and has been built need not run twice.
-        let built = |node: &NodeId| {
-            summary.endings.iter().any(|(done, ending)| done == node && matches!(ending, Ending::Built { .. }))
-        };
-        options.forced.retain(|node| !built(node));
+        options.forced.retain(|node| !built.contains_key(node));
     }
 }
 

@@ -11,7 +11,7 @@ use crate::cache::{Cache, Exposed, Output, Record, View};
 use crate::digest::Digest;
 
 /// Puts every output of a node at its stable path and remembers the key under the node's name, with the keys of all that
-/// it `needs`; returns whether a file was written.
+/// it `needs`; returns whether any of it was new.
 ///
 /// Fails with [`LostObject`] if an object of the record is missing or damaged.
 pub fn show(
@@ -26,7 +26,7 @@ pub fn show(
     let name = workspace.graph.name(node);
     let last = cache.root(&name)?;
     let again = last.as_ref().is_some_and(|root| root.key == record.key);
-    let mut written = false;
+    let mut news = !again;
     for output in &record.outputs {
         let relative = view_path(spec, output);
         let path = Cache::target(&workspace.root, &relative)?;
@@ -35,7 +35,7 @@ pub fn show(
         }
         match cache.expose(&output.stored(), &path, &workspace.facts)? {
             Exposed::Kept => {}
-            Exposed::Written => written = true,
+            Exposed::Written => news = true,
             Exposed::Lost => return Err(LostObject { instance: name, output: output.name.clone() }.into()),
         }
     }
@@ -45,7 +45,7 @@ pub fn show(
         hide_others(workspace, spec, &old, record)?;
     }
     cache.set_root(&name, record.key, needs)?;
-    Ok(written)
+    Ok(news)
 }
 
 /// Removes what the previous build of a node showed and the new one does not have; an edited file stays.

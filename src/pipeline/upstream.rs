@@ -29,6 +29,11 @@ impl<'a> Upstream<'a> {
         Self { workspace, offline, opened: OnceLock::new(), down: AtomicBool::new(false), remarks: Mutex::default() }
     }
 
+    /// Whether there is a store that answers, as far as is known.
+    pub(super) fn is_asked(&self) -> bool {
+        self.remote().is_some() && !self.down.load(Ordering::Relaxed)
+    }
+
     /// The record under `key`, if the store has it with all its objects.
     pub fn offer(&self, key: Digest) -> Option<Record> {
         let remote = self.remote()?;

@@ -134,17 +134,20 @@ pub enum From {
     },
 }
 
+impl From {
+    /// The node that makes it, if one does.
+    pub fn node(&self) -> Option<NodeId> {
+        match self {
+            Self::Output { node, .. } | Self::Scratch { node, .. } => Some(*node),
+            _ => None,
+        }
+    }
+}
+
 impl Node {
     /// The nodes whose outputs this one reads.
     pub fn upstream(&self) -> Vec<NodeId> {
-        let mut nodes: Vec<NodeId> = self
-            .inputs
-            .iter()
-            .filter_map(|input| match &input.from {
-                From::Output { node, .. } | From::Scratch { node, .. } => Some(*node),
-                _ => None,
-            })
-            .collect();
+        let mut nodes: Vec<NodeId> = self.inputs.iter().filter_map(|input| input.from.node()).collect();
         nodes.sort_unstable();
         nodes.dedup();
         nodes
