@@ -177,7 +177,7 @@ fn a_result_that_pipeline_lock_does_not_name_is_refused() {
     for (name, text, words) in [
         ("conflict", format!("<<<<<<< ours\n{lock}"), "pipeline.lock:1"),
         ("version", lock.replace("version = 1", "version = 2"), "version 2 is not known"),
-        ("unknown", format!("{lock}\ncolour = 1\n"), "colour"),
+        ("unknown", lock.replace("version = 1", "version = 1\ncolour = 1"), "colour"),
         ("no digest", lock.replace("key = \"", "key = \"x"), "is not a digest"),
     ] {
         fs::write(clone.path("pipeline.lock"), text).unwrap();
@@ -209,8 +209,11 @@ fn pipeline_lock_holds_what_pipeline_toml_says_and_nothing_else() {
     let gone = two.replace("score/ucm_human", "score/ucm_nobody");
     fs::write(sandbox.path("pipeline.lock"), gone).unwrap();
     sandbox.rsic(&["build", QUICK]).ok();
-    assert!(!read("gone").contains("nobody"));
-    assert_eq!(read("gone"), one, "the other target was forgotten with its name");
+    let left = read("gone");
+    assert!(
+        !left.contains("nobody") && !left.contains("score/ucm_human") && left.contains("caption/ucm_human"),
+        "{left}"
+    );
     // Without a remote store there is no such file.
     let plain = Sandbox::new(TINY);
     plain.rsic(&["build", QUICK]).ok();
