@@ -135,7 +135,8 @@ impl RemoteSettings {
             }
             ObjectStoreScheme::GoogleCloudStorage => {
                 let builder = GoogleCloudStorageBuilder::from_env().with_url(text);
-                let builder = builder.with_client_options(self.client()).with_retry(retry());
+                // A service account's file may name an endpoint without encryption, too.
+                let builder = builder.with_client_options(self.client().with_allow_http(true)).with_retry(retry());
                 let set = |builder: GoogleCloudStorageBuilder, (key, value): (GoogleConfigKey, &String)| {
                     builder.with_config(key, value)
                 };
@@ -172,7 +173,13 @@ impl RemoteSettings {
     }
 
     fn client(&self) -> ClientOptions {
-        let plain = self.options.iter().any(|(key, value)| {
+        // Who names an endpoint without encryption wants it.
+        let variables =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let variables =
+            variables.filter(|(name, _)| ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|start| name.starts_with(start)));
+        let settings = self.options.iter().map(|(key, value)| (key.clone(), value.clone()));
+        let plain = settings.chain(variables).any(|(key, value)| {
             let key = key.to_ascii_lowercase();
             (key.contains("endpoint") || key.contains("base_url")) && value.starts_with("http://")
         });
