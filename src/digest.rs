@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A BLAKE3 digest of some bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,11 +65,25 @@ impl FromStr for Digest {
     type Err = NotADigest;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || NotADigest(text.to_owned());
-        if text.len() != 64 || text.bytes().any(|b| b.is_ascii_uppercase()) {
-            return Err(wrong());
+        let mut bytes = [0; 32];
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        if pairs.len() != bytes.len() || !rest.is_empty() {
+            return Err(NotADigest(text.to_owned()));
         }
-        Ok(Self(*blake3::Hash::from_hex(text).map_err(|_| wrong())?.as_bytes()))
+        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+            let Some((high, low)) = digit(*high).zip(digit(*low)) else { return Err(NotADigest(text.to_owned())) };
+            *byte = high << 4 | low;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+/// The value of a lower-case hexadecimal digit.
+fn digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
     }
 }
 
@@ -81,7 +95,22 @@ impl Serialize for Digest {
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        deserializer.deserialize_str(Hex)
+    }
+}
+
+/// Reads a digest without a copy of its text: records hold some fifty of them.
+struct Hex;
+
+impl de::Visitor<'_> for Hex {
+    type Value = Digest;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a digest of 64 lower-case hexadecimal digits")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Digest, E> {
+        text.parse().map_err(E::custom)
     }
 }
 
@@ -96,7 +125,10 @@ mod tests {
         let upper = digest.to_hex().to_uppercase();
         for wrong in ["", "ab", upper.as_str(), &"g".repeat(64), &"a".repeat(65)] {
             assert!(wrong.parse::<Digest>().is_err(), "{wrong:?}");
+            assert!(serde_json::from_value::<Digest>(wrong.into()).is_err(), "{wrong:?}");
         }
+        assert_eq!(serde_json::from_value::<Digest>(digest.to_hex().into()).unwrap(), digest);
+        assert_eq!(serde_json::from_str::<Digest>(&format!("\"{digest}\"")).unwrap(), digest);
     }
 
     #[test]

@@ -124,7 +124,7 @@ impl<T> Found<T> {
 }
 
 /// Reads a file that [`seal`] made; one that does not fit its place is damaged too.
-pub(super) fn read_sealed<T: Serialize + DeserializeOwned>(
+pub(super) fn read_sealed<T: DeserializeOwned>(
     path: &Path,
     context: &str,
     fits: impl Fn(&T) -> bool,
@@ -137,13 +137,110 @@ pub(super) fn read_sealed<T: Serialize + DeserializeOwned>(
 /// No value here is near this long; parsed, it would take many times as much memory.
 const LARGEST: usize = 1 << 26;
 
-/// Reads a value back; anything but the exact bytes that [`seal`] writes is `None`.
-pub(super) fn unseal<T: Serialize + DeserializeOwned>(bytes: &[u8], context: &str) -> Option<T> {
+/// Reads a value back; `None` if the check sum is not that of all other bytes.
+///
+/// So no byte of what [`seal`] wrote can change unnoticed, and nothing has to be written anew to see it: `status` reads
+/// two such files per instance.
+pub(super) fn unseal<T: DeserializeOwned>(bytes: &[u8], context: &str) -> Option<T> {
     if bytes.len() > LARGEST {
         return None;
     }
-    let mut json: Value = serde_json::from_slice(bytes).ok()?;
-    json.as_object_mut()?.shift_remove("check")?;
-    let value: T = serde_json::from_value(json).ok()?;
-    seal(&value, context).is_ok_and(|exact| exact == bytes).then_some(value)
+    let (others, check) = without_check(bytes)?;
+    if Digest::derive(context, &others) != check {
+        return None;
+    }
+    serde_json::from_slice(&others).ok()
+}
+
+/// What the check sum is of, and the check sum, which stands on a line of its own.
+fn without_check(bytes: &[u8]) -> Option<(Vec<u8>, Digest)> {
+    // Two blanks: a field of the outermost object. Strings hold no line ends.
+    const FIELD: &[u8] = b"\n  \"check\": \"";
+    let start = bytes.windows(FIELD.len()).position(|window| window == FIELD)?;
+    let (hex, after) = bytes[start + FIELD.len()..].split_at_checked(64)?;
+    let after = after.strip_prefix(b"\"")?;
+    let check = std::str::from_utf8(hex).ok()?.parse().ok()?;
+    // The comma that parts it from the next field goes with it; the last field has that of the one before.
+    let (before, after) = match after.strip_prefix(b",") {
+        Some(after) => (&bytes[..start], after),
+        None => (bytes[..start].strip_suffix(b",")?, after),
+    };
+    Some(([before, after].concat(), check))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::Deserialize;
+
+    use super::*;
+
+    const CONTEXT: &str = "rsic test";
+
+    /// Has fields before and after `check`.
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Both {
+        about: String,
+        values: BTreeMap<String, Value>,
+    }
+
+    /// `check` is the last field.
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Last {
+        about: Vec<String>,
+    }
+
+    /// The definition: parse, take the check sum away, seal again, compare every byte.
+    fn by_sealing_again<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+        let mut json: Value = serde_json::from_slice(bytes).ok()?;
+        json.as_object_mut()?.shift_remove("check")?;
+        let value: T = serde_json::from_value(json).ok()?;
+        seal(&value, CONTEXT).is_ok_and(|exact| exact == bytes).then_some(value)
+    }
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+            Just(Value::from("\n  \"check\": \"")),
+        ];
+        leaf.prop_recursive(3, 12, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("check|a|é|[a-z]{1,3}", inner, 0..4).prop_map(|m| m.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// A value comes back, and every damage of one byte is noticed, just as by sealing again.
+        #[test]
+        fn what_was_sealed_comes_back_and_damage_does_not(
+            about in any::<String>(),
+            values in prop::collection::btree_map("check|[a-z]{1,3}", json(), 0..4),
+            damage in any::<(prop::sample::Index, u8)>(),
+        ) {
+            let last = Last { about: values.keys().cloned().collect() };
+            let both = Both { about, values };
+            let mut bytes = seal(&both, CONTEXT).unwrap();
+            prop_assert_eq!(unseal::<Both>(&bytes, CONTEXT), by_sealing_again(&bytes));
+            prop_assert_eq!(&unseal::<Both>(&bytes, CONTEXT).unwrap(), &both);
+            prop_assert_eq!(unseal::<Both>(&bytes, "rsic another"), None);
+            let text = seal(&last, CONTEXT).unwrap();
+            prop_assert_eq!(unseal::<Last>(&text, CONTEXT).unwrap(), last);
+            let at = damage.0.index(bytes.len());
+            bytes[at] ^= damage.1.max(1);
+            prop_assert_eq!(unseal::<Both>(&bytes, CONTEXT), None);
+            prop_assert_eq!(by_sealing_again::<Both>(&bytes), None);
+            bytes.truncate(at);
+            prop_assert_eq!(unseal::<Both>(&bytes, CONTEXT), None);
+        }
+    }
 }
