@@ -5,11 +5,12 @@
 //! git calls racy). The whole thing is local and disposable: losing it costs time, never correctness.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -42,8 +43,10 @@ struct Memory {
 /// What is known about which file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Slot {
-    path: PathBuf,
-    kind: String,
+    /// The absolute path; as bytes, because comparing paths part by part takes most of the time of a look-up.
+    path: OsString,
+    /// Shared by the facts of one kind.
+    kind: Arc<str>,
 }
 
 /// Something that is true of a file while its stamp stays the same.
@@ -136,8 +139,12 @@ impl StatCache {
             return Ok(());
         }
         let mut facts = load(&self.file);
-        facts.retain(|slot, _| memory.facts.contains_key(slot) || slot.path.symlink_metadata().is_ok());
-        facts.extend(memory.facts.iter().map(|(slot, fact)| (slot.clone(), fact.clone())));
+        facts.retain(|slot, _| memory.facts.contains_key(slot) || Path::new(&slot.path).symlink_metadata().is_ok());
+        for (slot, fact) in &memory.facts {
+            if facts.get(slot) != Some(fact) {
+                facts.insert(slot.clone(), fact.clone());
+            }
+        }
         file::replace(folder, &self.file, text::write(&facts).as_bytes(), "facts")?;
         memory.dirty = false;
         Ok(())
@@ -150,7 +157,8 @@ impl StatCache {
         read: impl FnOnce(&mut File, u64) -> std::io::Result<T>,
     ) -> Result<T, CacheError> {
         let fail = |e| CacheError::io("read", path, e);
-        let slot = Slot { path: std::path::absolute(path).map_err(fail)?, kind: kind.to_owned() };
+        let absolute = if path.is_absolute() { path.to_owned() } else { std::path::absolute(path).map_err(fail)? };
+        let slot = Slot { path: absolute.into_os_string(), kind: kind.into() };
         let began = (self.clock)();
         if let Some(known) = self.recall(&slot, Stamp::of(&fs::metadata(path).map_err(fail)?)) {
             return Ok(known);

@@ -147,7 +147,7 @@ fn saving_keeps_what_others_learned_and_forgets_lost_files() {
     fs::remove_file(&lost).unwrap();
     place.size();
     place.stat.save().unwrap();
-    let known: Vec<PathBuf> = load(&place.stat.file).into_keys().map(|slot| slot.path).collect();
+    let known: Vec<PathBuf> = load(&place.stat.file).into_keys().map(|slot| slot.path.into()).collect();
     assert_eq!(known, [place.path(), kept]);
 }
 

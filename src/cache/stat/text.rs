@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::{Fact, Slot, Stamp};
 use crate::digest::Digest;
@@ -20,7 +20,7 @@ pub(super) fn write(facts: &BTreeMap<Slot, Fact>) -> String {
         let _ = write!(body, "{device} {inode} {size} {mtime} {ctime} ");
         escape(slot.kind.as_bytes(), &mut body);
         body.push(' ');
-        escape(slot.path.as_os_str().as_bytes(), &mut body);
+        escape(slot.path.as_bytes(), &mut body);
         let _ = writeln!(body, " {}", fact.payload);
     }
     format!("{HEAD}{}\n{body}", Digest::of(body.as_bytes()))
@@ -32,10 +32,12 @@ pub(super) fn read(text: &str) -> Option<BTreeMap<Slot, Fact>> {
     if check.parse::<Digest>().ok()? != Digest::of(body.as_bytes()) {
         return None;
     }
-    body.lines().map(read_line).collect()
+    let mut kind: Arc<str> = "".into();
+    body.lines().map(|line| read_line(line, &mut kind)).collect()
 }
 
-fn read_line(line: &str) -> Option<(Slot, Fact)> {
+/// - `kind`: that of the line before, and then of this one.
+fn read_line(line: &str, kind: &mut Arc<str>) -> Option<(Slot, Fact)> {
     let mut words = line.splitn(8, ' ');
     let mut number = || words.next();
     let stamp = Stamp {
@@ -45,9 +47,12 @@ fn read_line(line: &str) -> Option<(Slot, Fact)> {
         mtime: number()?.parse().ok()?,
         ctime: number()?.parse().ok()?,
     };
-    let kind = String::from_utf8(unescape(words.next()?)?).ok()?;
-    let path = PathBuf::from(OsString::from_vec(unescape(words.next()?)?));
-    Some((Slot { path, kind }, Fact { stamp, payload: words.next()?.to_owned() }))
+    let named = String::from_utf8(unescape(words.next()?)?).ok()?;
+    if **kind != *named {
+        *kind = named.into();
+    }
+    let path = OsString::from_vec(unescape(words.next()?)?);
+    Some((Slot { path, kind: kind.clone() }, Fact { stamp, payload: words.next()?.to_owned() }))
 }
 
 /// Writes any bytes as one word of visible ASCII: `%` and two digits for the others.
@@ -88,7 +93,7 @@ mod tests {
     }
 
     fn facts() -> BTreeMap<Slot, Fact> {
-        let slot = |path: &[u8], kind: &str| Slot { path: OsString::from_vec(path.to_vec()).into(), kind: kind.into() };
+        let slot = |path: &[u8], kind: &str| Slot { path: OsString::from_vec(path.to_vec()), kind: kind.into() };
         BTreeMap::from([
             (slot(b"/a b/%41\n.png", "pixels 1"), fact(1, "{\"a b\":[1,\"\\n \"]}")),
             (slot(b"/\xff\xfe/\xe4\xb8\xad.png", "blake3"), fact(2, "\"\u{4e2d}\"")),
