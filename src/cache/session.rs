@@ -23,7 +23,11 @@ use crate::digest::Digest;
 
 /// What this handle of a cache relies on; shared by its clones.
 #[derive(Debug, Default)]
-pub(super) struct Session(Mutex<Held>);
+pub(super) struct Session {
+    held: Mutex<Held>,
+    /// The folders of views in which killed writers' files were looked for: once is enough, for they hold a file per instance.
+    swept: Mutex<BTreeSet<PathBuf>>,
+}
 
 #[derive(Debug, Default)]
 struct Held {
@@ -42,7 +46,7 @@ impl Cache {
         if !self.writable {
             return Ok(());
         }
-        let mut held = self.session.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.session.held.lock().unwrap_or_else(PoisonError::into_inner);
         if held.barrier.is_some() || held.digests.contains(&digest) {
             return Ok(());
         }
@@ -78,6 +82,15 @@ impl Cache {
 
     fn sessions(&self) -> PathBuf {
         self.dir.join("sessions")
+    }
+}
+
+impl Session {
+    /// Removes what killed writers left in `folder`, the first time that it is asked for.
+    pub(super) fn sweep_once(&self, folder: &Path) {
+        if self.swept.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned()) {
+            file::sweep(folder);
+        }
     }
 }
 

@@ -55,7 +55,7 @@ impl Cache {
         };
         let folder = file::parent(target);
         file::ensure_folder(folder)?;
-        file::sweep(folder);
+        self.session.sweep_once(folder);
         let fail = |e| CacheError::io("write", target, e);
         let mut copy = file::temporary(folder)?;
         fail::point("view", "create");
