@@ -1,5 +1,6 @@
 //! Where the frozen models come from: a folder, the user's Hugging Face cache, or `scratch`.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,7 @@ use crate::fetch::hub::{CONFIG, PREPROCESSOR, TOKENIZER, cache_folder};
 pub const SCRATCH: &str = "scratch";
 
 /// What a model is read for, which decides the files that count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// Images to vectors.
     ImageEncoder,
@@ -71,6 +72,25 @@ pub struct NoModel {
     pub why: String,
     /// What to do about it.
     pub hint: String,
+}
+
+/// Looks for each model once, however many instances read it.
+pub struct Finder {
+    root: PathBuf,
+    found: RefCell<BTreeMap<(String, Role), Result<ModelFiles, NoModel>>>,
+}
+
+impl Finder {
+    /// Has found nothing yet; relative folders are below `root`.
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.to_owned(), found: RefCell::default() }
+    }
+
+    /// The files of `source` that are read in one role; see [`find`].
+    pub fn find(&self, source: &str, role: Role) -> Result<ModelFiles, NoModel> {
+        let mut found = self.found.borrow_mut();
+        found.entry((source.to_owned(), role)).or_insert_with(|| find(source, &self.root, role)).clone()
+    }
 }
 
 /// Finds the files of `source` on this machine; nothing is downloaded.

@@ -101,7 +101,7 @@ impl Builder<'_> {
             let read = [dataset.annotations, dataset.ingest];
             From::Scratch { node: self.scratch_clip(dataset.name, read, images, dataset.language), role }
         } else {
-            From::Model { files: models::find(&settings.encoder, self.root, role), role }
+            From::Model { files: self.models.find(&settings.encoder, role), role }
         };
         Input { name: "encoder".into(), from }
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::{Floor, From, Graph, Input, NodeId};
 use crate::language::Language;
@@ -23,7 +24,8 @@ use crate::stage::train::{Train, Training};
 
 /// Every instance that the configuration defines; relative paths are below `root`.
 pub(super) fn graph(config: &Config, root: &Path) -> Graph {
-    let mut builder = Builder { config, root, graph: Graph::default(), meteor: None };
+    let models = Rc::new(models::Finder::new(root));
+    let mut builder = Builder { config, root, graph: Graph::default(), models, meteor: None };
     builder.meteor = resources::meteor(&config.score.meteor, root).map(|files| {
         let inputs = vec![file("jar", files.jar), file("paraphrases", files.paraphrases)];
         builder.graph.add("meteor", Stage::MeteorTables(MeteorTables {}), inputs)
@@ -43,6 +45,7 @@ pub(super) struct Builder<'a> {
     pub(super) config: &'a Config,
     pub(super) root: &'a Path,
     pub(super) graph: Graph,
+    pub(super) models: Rc<models::Finder>,
     /// The node of METEOR's tables, where they were found.
     meteor: Option<NodeId>,
 }
@@ -160,7 +163,7 @@ impl Builder<'_> {
 
     fn image_encoder(&self, source: &str) -> From {
         let role = models::Role::ImageEncoder;
-        From::Model { files: models::find(source, self.root, role), role }
+        From::Model { files: self.models.find(source, role), role }
     }
 
     fn embed(&mut self, name: &str, ingest: NodeId, images: &Path, clip: From) -> NodeId {
@@ -182,8 +185,8 @@ impl Builder<'_> {
             );
             return Box::new(move |role| From::Scratch { node, role });
         }
-        let root = self.root.to_owned();
-        Box::new(move |role| From::Model { files: models::find(&source, &root, role), role })
+        let models = self.models.clone();
+        Box::new(move |role| From::Model { files: models.find(&source, role), role })
     }
 
     /// The floors and ceilings of a dataset.
