@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use comfy_table::Cell;
+use rayon::prelude::*;
 use serde_json::json;
 
 use super::{Global, failure};
@@ -63,13 +64,15 @@ impl Status {
         if !self.targets.is_empty() {
             return Ok(target::resolve(&workspace.graph, &self.targets)?);
         }
-        let mut nodes = Vec::new();
-        for (id, node) in workspace.graph.nodes.iter().enumerate() {
-            if self.all || workspace.cache.root(&node.instance.to_string())?.is_some() {
-                nodes.push(id);
-            }
+        if self.all {
+            return Ok((0..workspace.graph.nodes.len()).collect());
         }
-        Ok(nodes)
+        let nodes = workspace.graph.nodes.par_iter().enumerate();
+        let built = nodes.filter_map(|(id, node)| match workspace.cache.root(&node.instance.to_string()) {
+            Ok(root) => root.is_some().then_some(Ok(id)),
+            Err(error) => Some(Err(error.into())),
+        });
+        built.collect()
     }
 }
 

@@ -1,9 +1,10 @@
 //! A plan in the making: each node is decided from what was decided about those that it reads.
 
-use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use anyhow::Result;
+use rayon::prelude::*;
 
 use super::plan::{Plan, Planned, Planner, State, by_input};
 use super::sketch::{self, Kept, Sketch};
@@ -12,90 +13,102 @@ use super::{Node, NodeId, Workspace};
 use crate::cache::Reason;
 use crate::digest::Digest;
 
-/// A plan that is being made, node after node.
+/// A plan that is being made.
 pub(super) struct Draft<'d> {
     planner: &'d Planner<'d>,
     workspace: &'d Workspace,
-    forced: &'d [NodeId],
-    nodes: Vec<Planned>,
-    place: BTreeMap<NodeId, usize>,
-    /// The work of every node that will be built, or may be.
-    work: BTreeMap<NodeId, Digest>,
-    /// The first node that does some work.
-    workers: BTreeMap<Digest, NodeId>,
+    forced: BTreeSet<NodeId>,
+    decided: BTreeMap<NodeId, Decided>,
     /// All records, once somebody asked.
-    kept: OnceCell<Kept>,
+    kept: OnceLock<Kept>,
+}
+
+/// What is known of a node on its own.
+struct Decided {
+    planned: Planned,
+    /// The work of a node that will be built, or may be.
+    work: Option<Digest>,
 }
 
 impl<'d> Draft<'d> {
     /// Nothing is decided yet.
-    pub(super) fn new(planner: &'d Planner<'d>, workspace: &'d Workspace, forced: &'d [NodeId]) -> Self {
-        let (place, work, workers) = Default::default();
-        Self { planner, workspace, forced, nodes: Vec::new(), place, work, workers, kept: OnceCell::new() }
+    pub(super) fn new(planner: &'d Planner<'d>, workspace: &'d Workspace, forced: &[NodeId]) -> Self {
+        let forced = forced.iter().copied().collect();
+        Self { planner, workspace, forced, decided: BTreeMap::new(), kept: OnceLock::new() }
     }
 
-    /// Decides on `targets` and all that they need.
-    pub(super) fn plan(mut self, targets: &[NodeId]) -> Result<Plan> {
-        for node in self.workspace.graph.closure(targets) {
-            let planned = self.decide(node)?;
-            self.place.insert(node, self.nodes.len());
-            self.nodes.push(planned);
+    /// Decides on `nodes`, which are in build order with all that they need.
+    pub(super) fn plan(mut self, nodes: &[NodeId]) -> Result<Plan> {
+        for level in self.workspace.graph.levels(nodes) {
+            let decided: Vec<Result<Decided>> = level.par_iter().map(|&node| self.decide(node)).collect();
+            for (node, decided) in level.into_iter().zip(decided) {
+                self.decided.insert(node, decided?);
+            }
         }
-        Ok(Plan { nodes: self.nodes })
+        self.name_twins(nodes);
+        Ok(Plan { nodes: self.decided.into_values().map(|decided| decided.planned).collect() })
+    }
+
+    /// Of nodes that do the same work only the first one runs.
+    fn name_twins(&mut self, nodes: &[NodeId]) {
+        let mut workers: BTreeMap<Digest, NodeId> = BTreeMap::new();
+        for node in nodes {
+            let Some(Decided { planned, work: Some(work) }) = self.decided.get_mut(node) else { continue };
+            let first = *workers.entry(*work).or_insert(*node);
+            if first != *node && matches!(planned.state, State::Stale { .. }) && !self.forced.contains(node) {
+                planned.state = State::Maybe { upstream: vec![self.workspace.graph.name(first)] };
+            }
+        }
     }
 
     fn before(&self, node: NodeId) -> &Planned {
-        &self.nodes[self.place[&node]]
+        &self.decided[&node].planned
     }
 
-    fn decide(&mut self, node: NodeId) -> Result<Planned> {
+    fn decide(&self, node: NodeId) -> Result<Decided> {
         let workspace = self.workspace;
         let spec = &workspace.graph.nodes[node];
-        let blocked = |why, hint| Planned { node, state: State::Blocked { why, hint }, key: None, record: None };
+        let idle = |planned| Ok(Decided { planned, work: None });
+        let blocked = |why, hint| idle(Planned { node, state: State::Blocked { why, hint }, key: None, record: None });
         let upstream = spec.upstream();
         let named = |wanted: &dyn Fn(NodeId) -> bool| -> Vec<String> {
             upstream.iter().filter(|id| wanted(**id)).map(|id| workspace.graph.name(*id)).collect()
         };
         let stuck = named(&|id| matches!(self.before(id).state, State::Blocked { .. }));
         if !stuck.is_empty() {
-            return Ok(blocked(format!("{} is blocked", stuck.join(", ")), None));
+            return blocked(format!("{} is blocked", stuck.join(", ")), None);
         }
-        let open = |id: NodeId| self.work.contains_key(&id);
+        let work_of = |id: NodeId| self.decided[&id].work;
+        let open = |id: NodeId| work_of(id).is_some();
         let sketch = match self.planner.sketch(spec, &open, &|id| self.before(id).record.as_ref()) {
             Ok(sketch) => sketch,
-            Err(missing) => return Ok(blocked(missing.why, missing.hint)),
+            Err(missing) => return blocked(missing.why, missing.hint),
         };
         let forced = self.forced.contains(&node);
         let (key, record, reasons) = if sketch.open.is_empty() {
             let (record, reasons) = self.planner.look_up(spec, &sketch.known)?;
             if let Some(record) = record.as_ref().filter(|_| reasons.is_empty() && !forced) {
                 let state = self.planner.views(spec, record)?;
-                return Ok(Planned { node, state, key: Some(record.key), record: Some(record.clone()) });
+                return idle(Planned { node, state, key: Some(record.key), record: Some(record.clone()) });
             }
             let key = sketch.known.key();
             let offered = self.planner.remote.filter(|_| !forced).and_then(|remote| remote.offer(key));
             if let Some(record) = offered {
                 let bytes = record.outputs.iter().map(|output| output.bytes).sum();
-                return Ok(Planned { node, state: State::Pullable { bytes }, key: Some(key), record: Some(record) });
+                return idle(Planned { node, state: State::Pullable { bytes }, key: Some(key), record: Some(record) });
             }
             (Some(key), record, reasons)
         } else {
             (None, None, self.reasons(spec, &sketch)?)
         };
-        let work = sketch.work(|id| self.work[&id]);
-        let twin = self.workers.get(&work).copied();
         let state = if forced {
             State::Stale { reasons: vec![Reason::Forced] }
         } else if reasons.is_empty() {
             State::Maybe { upstream: named(&open) }
-        } else if let Some(twin) = twin {
-            State::Maybe { upstream: vec![workspace.graph.name(twin)] }
         } else {
             State::Stale { reasons }
         };
-        self.work.insert(node, work);
-        self.workers.entry(work).or_insert(node);
-        Ok(Planned { node, state, key, record })
+        Ok(Decided { planned: Planned { node, state, key, record }, work: Some(sketch.work(work_of)) })
     }
 
     /// Why a node has to run whatever its open inputs come out as; empty if its result may turn out to be there.

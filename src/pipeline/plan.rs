@@ -1,9 +1,10 @@
 //! What is fresh and what is not, with the reason; `status`, `--dry-run` and the real run all ask [`Planner`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::Result;
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::draft::Draft;
@@ -106,7 +107,28 @@ impl<'a> Planner<'a> {
 
     /// Plans `targets` and all that they need; `forced` nodes are stale whatever the cache holds.
     pub fn plan(&self, targets: &[NodeId], forced: &[NodeId]) -> Result<Plan> {
-        Draft::new(self, self.workspace, forced).plan(targets)
+        let closure = self.workspace.graph.closure(targets);
+        self.look_at_sources(&closure);
+        Draft::new(self, self.workspace, forced).plan(&closure)
+    }
+
+    /// Looks at all source files at once, on all cores; what there is to say about them is said when a node asks.
+    pub(super) fn look_at_sources(&self, nodes: &[NodeId]) {
+        let (mut files, mut folders) = (BTreeSet::new(), BTreeSet::new());
+        for input in nodes.iter().flat_map(|&node| &self.workspace.graph.nodes[node].inputs) {
+            match &input.from {
+                From::File(path) => _ = files.insert(path),
+                From::Folder(path) => _ = folders.insert(path),
+                From::Model { files: Ok(model), .. } => files.extend(model.files.values()),
+                _ => {}
+            }
+        }
+        let files: Vec<&PathBuf> = files.into_iter().collect();
+        files.par_iter().for_each(|path| _ = self.sources.file(path));
+        // One after the other, because each takes all cores.
+        for path in folders {
+            _ = self.sources.folder(path);
+        }
     }
 
     /// Source files that are missing are worth saying even while something upstream is still to be built.

@@ -4,7 +4,7 @@
 //! asks; so a rerun that gives equal data leaves everything after it fresh.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -132,6 +132,8 @@ pub fn build(workspace: &Workspace, targets: &[NodeId], options: &Options, repor
 struct Work {
     /// Nodes still to decide, with the number of upstream nodes that are not done.
     open: BTreeMap<NodeId, usize>,
+    /// Those of them that wait for nothing.
+    ready: BTreeSet<NodeId>,
     records: BTreeMap<NodeId, Record>,
     endings: BTreeMap<NodeId, Ending>,
     failures: Vec<(String, anyhow::Error)>,
@@ -169,6 +171,7 @@ fn pass(
         }
     }
     let work = Work {
+        ready: open.iter().filter(|(_, left)| **left == 0).map(|(node, _)| *node).collect(),
         open,
         records: BTreeMap::new(),
         endings: BTreeMap::new(),
@@ -212,6 +215,7 @@ fn panicked(cause: &(dyn Any + Send)) -> anyhow::Error {
 impl Pass<'_> {
     /// Fails before hours of work if a source or a model that is needed at the end is not there.
     fn refuse_what_cannot_end(&self, nodes: &[NodeId]) {
+        self.planner.look_at_sources(nodes);
         let mut work = self.lock();
         for &node in nodes {
             if let Err(blocked) = self.planner.own_sources(&self.workspace.graph.nodes[node]) {
@@ -235,7 +239,8 @@ impl Pass<'_> {
             let result =
                 catch_unwind(AssertUnwindSafe(|| self.node(node))).unwrap_or_else(|cause| Err(panicked(&*cause)));
             let spent = started.elapsed();
-            let mut work = self.lock();
+            let mut guard = self.lock();
+            let work = &mut *guard;
             work.running -= 1;
             let ending = match result {
                 Ok((record, ending)) => {
@@ -243,6 +248,9 @@ impl Pass<'_> {
                     for &after in self.downstream.get(&node).into_iter().flatten() {
                         if let Some(left) = work.open.get_mut(&after) {
                             *left -= 1;
+                            if *left == 0 {
+                                work.ready.insert(after);
+                            }
                         }
                     }
                     ending
@@ -252,12 +260,12 @@ impl Pass<'_> {
                     work.stop |= fatal || !self.options.keep_going;
                     let ending = if error.is::<Interrupted>() { Ending::Interrupted } else { Ending::Failed };
                     work.failures.push((name.clone(), error));
-                    self.skip_after(node, &mut work);
+                    self.skip_after(node, work);
                     ending
                 }
             };
             work.endings.insert(node, ending.clone());
-            drop(work);
+            drop(guard);
             self.reporter.end(&name, &ending, spent);
             self.changed.notify_all();
         }
@@ -274,7 +282,7 @@ impl Pass<'_> {
             if work.stop {
                 return None;
             }
-            if let Some(node) = work.open.iter().find(|(_, left)| **left == 0).map(|(node, _)| *node) {
+            if let Some(node) = work.ready.pop_first() {
                 work.open.remove(&node);
                 work.running += 1;
                 return Some(node);

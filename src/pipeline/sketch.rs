@@ -39,7 +39,7 @@ impl Sketch<'_> {
     /// Equal for two nodes exactly if they read the same columns of the same work in the same way.
     ///
     /// - `upstream`: the work of the nodes behind the open inputs.
-    pub(super) fn work(&self, upstream: impl Fn(NodeId) -> Digest) -> Digest {
+    pub(super) fn work(&self, upstream: impl Fn(NodeId) -> Option<Digest>) -> Digest {
         let known = self.known.key();
         if self.open.is_empty() {
             return known;
@@ -51,7 +51,8 @@ impl Sketch<'_> {
                 From::Scratch { node, role } => (node, format!("{role:?}")),
                 _ => continue,
             };
-            text += &format!("\n{} {} {what}", input.name, upstream(*node));
+            let work = upstream(*node).map(Digest::to_hex).unwrap_or_default();
+            text += &format!("\n{} {work} {what}", input.name);
         }
         Digest::derive(CONTEXT, text.as_bytes())
     }

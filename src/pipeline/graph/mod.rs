@@ -21,7 +21,7 @@ mod attention;
 mod build;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -185,14 +185,32 @@ impl Graph {
 
     /// `targets` and everything that they read, in build order.
     pub fn closure(&self, targets: &[NodeId]) -> Vec<NodeId> {
-        let mut wanted = vec![false; self.nodes.len()];
+        // No look at all nodes: a build asks this for each of them.
+        let mut wanted = BTreeSet::new();
         let mut stack = targets.to_vec();
         while let Some(node) = stack.pop() {
-            if !std::mem::replace(&mut wanted[node], true) {
+            if wanted.insert(node) {
                 stack.extend(self.nodes[node].upstream());
             }
         }
-        (0..self.nodes.len()).filter(|&node| wanted[node]).collect()
+        wanted.into_iter().collect()
+    }
+
+    /// The same nodes, so that each group reads only what earlier groups or others make; each group in build order.
+    ///
+    /// - `nodes`: in build order.
+    pub fn levels(&self, nodes: &[NodeId]) -> Vec<Vec<NodeId>> {
+        let mut level: BTreeMap<NodeId, usize> = BTreeMap::new();
+        let mut levels: Vec<Vec<NodeId>> = Vec::new();
+        for &node in nodes {
+            let after = self.nodes[node].upstream().iter().filter_map(|up| level.get(up)).max().map_or(0, |up| up + 1);
+            level.insert(node, after);
+            if after == levels.len() {
+                levels.push(Vec::new());
+            }
+            levels[after].push(node);
+        }
+        levels
     }
 
     fn add(&mut self, name: &str, stage: Stage, inputs: Vec<Input>) -> NodeId {
@@ -202,5 +220,64 @@ impl Graph {
         let version = stage.version();
         self.nodes.push(Node { instance, stage, version, inputs });
         id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::stage::ingest::Ingest;
+
+    fn graph(reads: &[Vec<prop::sample::Index>]) -> Graph {
+        let mut graph = Graph::default();
+        for (node, reads) in reads.iter().enumerate() {
+            let before = reads.iter().filter(|_| node > 0).map(|index| index.index(node));
+            let from = before.map(|node| From::Output { node, output: "images", columns: &[] });
+            let inputs = from.map(|from| Input { name: "images".into(), from }).collect();
+            graph.add(&format!("n{node}"), Stage::Ingest(Ingest {}), inputs);
+        }
+        graph
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Of random graphs: the closure is what can be reached, and no group reads from its own or a later one.
+        #[test]
+        fn closures_and_levels_are_in_build_order(
+            reads in prop::collection::vec(prop::collection::vec(any::<prop::sample::Index>(), 0..4), 1..40),
+            targets in prop::collection::vec(any::<prop::sample::Index>(), 0..5),
+        ) {
+            let graph = graph(&reads);
+            let targets: Vec<NodeId> = targets.iter().map(|index| index.index(reads.len())).collect();
+            let mut wanted = vec![false; reads.len()];
+            for node in &targets {
+                mark(&graph, *node, &mut wanted);
+            }
+            let naive: Vec<NodeId> = (0..reads.len()).filter(|&node| wanted[node]).collect();
+            let closure = graph.closure(&targets);
+            prop_assert_eq!(&closure, &naive);
+            let levels = graph.levels(&closure);
+            let mut all = levels.concat();
+            all.sort_unstable();
+            prop_assert_eq!(&all, &closure);
+            for (at, level) in levels.iter().enumerate() {
+                prop_assert!(level.is_sorted() && !level.is_empty());
+                let earlier = levels[..at].concat();
+                for node in level {
+                    prop_assert!(graph.nodes[*node].upstream().iter().all(|up| earlier.contains(up)));
+                }
+            }
+        }
+    }
+
+    fn mark(graph: &Graph, node: NodeId, wanted: &mut [bool]) {
+        if !std::mem::replace(&mut wanted[node], true) {
+            for up in graph.nodes[node].upstream() {
+                mark(graph, up, wanted);
+            }
+        }
     }
 }
