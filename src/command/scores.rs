@@ -1,5 +1,7 @@
 //! Score tables as people read them: one row per model, one column per metric; or one model with its intervals.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, anyhow};
 use arrow::array::{Array, Float64Array};
 use serde::Serialize;
@@ -108,14 +110,14 @@ pub fn signed(value: f64) -> String {
 pub fn table(rows: &[Row]) -> String {
     let mut metrics: Vec<&str> = Vec::new();
     let mut models: Vec<[&str; 5]> = Vec::new();
-    let model_of = |row: &'_ Row| -> [String; 5] {
-        [&row.dataset, &row.edition, &row.split, &row.variant, &row.model].map(Clone::clone)
-    };
+    let mut values: BTreeMap<[&str; 5], BTreeMap<&str, Option<f64>>> = BTreeMap::new();
     for row in rows {
         let model = [&row.dataset, &row.edition, &row.split, &row.variant, &row.model].map(String::as_str);
-        if !models.contains(&model) {
+        let of_model = values.entry(model).or_insert_with(|| {
             models.push(model);
-        }
+            BTreeMap::new()
+        });
+        of_model.entry(&row.metric).or_insert(row.value);
         if row.value.is_some() && !metrics.contains(&row.metric.as_str()) {
             metrics.push(&row.metric);
         }
@@ -127,10 +129,7 @@ pub fn table(rows: &[Row]) -> String {
     let mut header = vec!["dataset", "edition", "split", "variant", "model"];
     header.extend(&metrics);
     let lines = models.iter().map(|model| {
-        let value = |metric: &&str| {
-            let found = rows.iter().find(|row| model_of(row) == *model && row.metric == **metric);
-            shown(found.and_then(|row| row.value))
-        };
+        let value = |metric: &&str| shown(values[model].get(metric).copied().flatten());
         model.iter().map(|text| (*text).to_owned()).chain(metrics.iter().map(value)).collect::<Vec<String>>()
     });
     ui::table(&header, lines)
@@ -165,4 +164,74 @@ pub fn notes(rows: &[Row]) -> Vec<&str> {
         }
     }
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn row((dataset, model, metric, variant, value): (usize, usize, usize, usize, Option<i8>)) -> Row {
+        let text = |prefix: &str, n: usize| format!("{prefix}{n}");
+        Row {
+            dataset: text("d", dataset),
+            edition: "e".to_owned(),
+            model: text("m", model),
+            split: "test".to_owned(),
+            metric: text("metric", metric),
+            variant: ["ptb", "seed"][variant].to_owned(),
+            value: value.map(f64::from),
+            ci_low: None,
+            ci_high: None,
+            n: 1,
+            split_images: 1,
+            runs: 1,
+            sd: None,
+            words: String::new(),
+            split_digest: String::new(),
+            references_digest: String::new(),
+            signature: String::new(),
+            resource: None,
+            note: None,
+        }
+    }
+
+    /// The definition: for every model and metric the first row that fits.
+    fn naive(rows: &[Row]) -> String {
+        let model = |row: &Row| [&row.dataset, &row.edition, &row.split, &row.variant, &row.model].map(Clone::clone);
+        let (mut models, mut header): (Vec<[String; 5]>, Vec<String>) = Default::default();
+        for row in rows {
+            if !models.contains(&model(row)) {
+                models.push(model(row));
+            }
+            if row.value.is_some() && !header.contains(&row.metric) {
+                header.push(row.metric.clone());
+            }
+        }
+        models.sort_by_key(|m| (m[3] == "seed", m[0].clone(), m[1].clone(), m[2].clone(), m[3].clone()));
+        let lines: Vec<Vec<String>> = models
+            .iter()
+            .map(|of| {
+                let value = |metric: &String| rows.iter().find(|row| model(row) == *of && row.metric == *metric);
+                let values = header.iter().map(|metric| shown(value(metric).and_then(|row| row.value)));
+                of.iter().cloned().chain(values).collect()
+            })
+            .collect();
+        let fixed = ["dataset", "edition", "split", "variant", "model"];
+        let header: Vec<&str> = fixed.into_iter().chain(header.iter().map(String::as_str)).collect();
+        ui::table(&header, lines)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_table_has_the_first_value_of_each_model(
+            rows in prop::collection::vec((0_usize..3, 0_usize..3, 0_usize..4, 0_usize..2, any::<Option<i8>>()), 0..30),
+        ) {
+            let rows: Vec<Row> = rows.into_iter().map(row).collect();
+            prop_assert_eq!(table(&rows), naive(&rows));
+        }
+    }
 }
