@@ -44,7 +44,7 @@ impl Sketch<'_> {
         if self.open.is_empty() {
             return known;
         }
-        let mut text = known.to_hex();
+        let mut text = vec![known.to_hex()];
         for input in &self.open {
             let (node, what) = match &input.from {
                 From::Output { node, output, columns } => (node, format!("{output} {}", columns.join(","))),
@@ -52,9 +52,9 @@ impl Sketch<'_> {
                 _ => continue,
             };
             let work = upstream(*node).map(Digest::to_hex).unwrap_or_default();
-            text += &format!("\n{} {work} {what}", input.name);
+            text.push(format!("{} {work} {what}", input.name));
         }
-        Digest::derive(CONTEXT, text.as_bytes())
+        Digest::derive(CONTEXT, text.join("\n").as_bytes())
     }
 }
 
