@@ -4,11 +4,19 @@
 //! `RSIC_FAIL_AT=record.rename:3` the third time. There is one point after every system call that changes the store, so
 //! that the whole-program tests can try each of them. No destructor runs, nothing is flushed.
 //!
+//! `RSIC_FAIL_AT=stage.begin=FILE` does not die: it creates FILE and goes on when somebody has removed it, so that a test
+//! can do something in the middle of a build; it pauses each time that it comes there, with `:3` from the third time on.
+//! `stage` alone is every step of a stage.
+//!
 //! The points are in every build, because those tests run the program that users run. One costs a look at a variable
 //! that was read once; each stands beside a system call that costs a thousand times more.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
 /// The environment variable that arms one point.
 const VARIABLE: &str = "RSIC_FAIL_AT";
@@ -19,7 +27,7 @@ const WRITES: [&str; 11] =
 /// The steps of that, in their order.
 const STEPS: [&str; 6] = ["create", "write", "sync", "parent", "rename", "folder"];
 /// All other points.
-const OTHERS: [&str; 15] = [
+const OTHERS: [&str; 17] = [
     "gc.begin",
     "gc.hint",
     "gc.lock",
@@ -35,6 +43,8 @@ const OTHERS: [&str; 15] = [
     "partial.remove",
     "session.create",
     "session.write",
+    "stage.begin",
+    "stage.end",
 ];
 
 /// The names of all points, for tests that try each of them.
@@ -43,31 +53,49 @@ pub fn fail_points() -> Vec<String> {
     writes.chain(OTHERS.iter().map(|&name| name.to_owned())).collect()
 }
 
-/// Dies here if `RSIC_FAIL_AT` names this point and it was reached often enough.
-pub(super) fn point(what: &str, step: &str) {
+/// Dies or pauses here if `RSIC_FAIL_AT` names this point and it was reached often enough.
+pub fn point(what: &str, step: &str) {
     static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
     #[cfg(test)]
     assert!(fail_points().contains(&format!("{what}.{step}")), "{what}.{step} is not listed");
     let armed = ARMED.get_or_init(|| Armed::read(&std::env::var(VARIABLE).ok()?));
-    if armed.as_ref().is_some_and(|armed| armed.strikes(what, step)) {
-        std::process::abort();
+    let Some(armed) = armed else { return };
+    match &armed.pause {
+        None if armed.strikes(what, step) => std::process::abort(),
+        Some(file) if armed.strikes(what, step) => {
+            armed.left.store(1, Ordering::Relaxed);
+            pause(file);
+        }
+        _ => {}
+    }
+}
+
+/// Creates the file and waits until it is gone.
+fn pause(file: &Path) {
+    if fs::write(file, "").is_ok() {
+        while file.exists() {
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
 struct Armed {
     name: String,
     left: AtomicUsize,
+    pause: Option<PathBuf>,
 }
 
 impl Armed {
-    /// Reads `name` or `name:count`.
+    /// Reads `name` or `name:count`, each with or without `=file`.
     fn read(text: &str) -> Option<Self> {
+        let (text, pause) = text.split_once('=').map_or((text, None), |(text, file)| (text, Some(PathBuf::from(file))));
         let (name, count) = text.split_once(':').unwrap_or((text, "1"));
-        Some(Self { name: name.to_owned(), left: AtomicUsize::new(count.parse().ok()?) })
+        Some(Self { name: name.to_owned(), left: AtomicUsize::new(count.parse().ok()?), pause })
     }
 
     fn strikes(&self, what: &str, step: &str) -> bool {
-        self.name.split_once('.') == Some((what, step)) && self.left.fetch_sub(1, Ordering::Relaxed) == 1
+        let named = self.name == what || self.name.split_once('.') == Some((what, step));
+        named && self.left.fetch_sub(1, Ordering::Relaxed) == 1
     }
 }
 
@@ -82,7 +110,9 @@ mod tests {
             ("record.rename:3", vec![3]),
             ("record.rename:9", vec![]),
             ("record.rename:x", vec![]),
+            ("record", vec![1]),
             ("record.sync", vec![]),
+            ("record.rename:2=/tmp/a:b=c", vec![2]),
             ("", vec![]),
         ] {
             let armed = Armed::read(text);

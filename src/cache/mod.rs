@@ -53,7 +53,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use error::CacheError;
-pub use fail::fail_points;
+pub use fail::{fail_points, point as fail_point};
 pub use gc::{Applied, Item, Plan, Policy, Spared, Why};
 pub use key::Ingredients;
 pub use lock::{Guard, Patience};
