@@ -129,7 +129,12 @@ pub(super) fn read_sealed<T: DeserializeOwned>(
     context: &str,
     fits: impl Fn(&T) -> bool,
 ) -> Result<Found<T>, CacheError> {
-    let Some(bytes) = file::read(path)? else { return Ok(Found::Missing) };
+    let bytes = match file::read(path) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Ok(Found::Missing),
+        Err(_) if file::intruder(path).is_some() => return Ok(Found::Damaged),
+        Err(e) => return Err(e),
+    };
     let value = unseal(&bytes, context).filter(fits);
     Ok(value.map_or(Found::Damaged, Found::Whole))
 }

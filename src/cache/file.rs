@@ -204,6 +204,12 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, CacheError> {
     Ok(Some(bytes))
 }
 
+/// What stands under a name of ours although we write only files: a folder or a symbolic link; `None` for anything else.
+pub(super) fn intruder(path: &Path) -> Option<Identity> {
+    let metadata = path.symlink_metadata().ok()?;
+    (metadata.is_dir() || metadata.is_symlink()).then(|| identity(&metadata))
+}
+
 /// Whether the error says that there is no such file.
 pub(super) fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
@@ -232,9 +238,10 @@ pub(super) fn remove(path: &Path) -> Result<(), CacheError> {
     }
 }
 
-/// Removes a folder with all that is in it, if it is there.
+/// Removes a folder with all that is in it, or what stands in its place, if anything is there.
 pub(super) fn remove_folder(path: &Path) -> Result<(), CacheError> {
     match fs::remove_dir_all(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotADirectory => remove(path),
         Err(e) if !is_missing(&e) => Err(CacheError::io("remove", path, e)),
         _ => Ok(()),
     }

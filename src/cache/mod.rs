@@ -211,7 +211,10 @@ impl Cache {
         if file::ensure_folder(&folder).is_err() || fs::rename(path, &grave).is_err() {
             return;
         }
-        if fs::metadata(&grave).is_ok_and(|m| file::identity(&m) != seen) {
+        // Of a symbolic link either the link or its target was looked at.
+        let moved = [fs::metadata(&grave), fs::symlink_metadata(&grave)];
+        let moved: Vec<_> = moved.into_iter().flatten().map(|m| file::identity(&m)).collect();
+        if !moved.is_empty() && !moved.contains(&seen) {
             let _ = fs::rename(&grave, path);
         }
     }

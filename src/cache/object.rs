@@ -156,7 +156,7 @@ impl Cache {
 
     /// Reads an object only to see whether it is whole; moves nothing and holds nothing.
     pub(super) fn find_object(&self, object: &Object) -> Result<Found<()>, CacheError> {
-        self.find(object, |file| file::digest_rest(file).map(|d| (d, ())))
+        self.find(object, |file| Digest::of_reader(file).map(|d| (d, ())))
     }
 
     /// Opens an object and lets `read` take what it needs and the digest of everything.
@@ -167,7 +167,14 @@ impl Cache {
     ) -> Result<Found<T>, CacheError> {
         let path = self.path(object);
         let fail = |e| CacheError::io("read the object", &path, e);
-        let Some((metadata, mut file)) = file::open(&path).map_err(fail)? else { return Ok(Found::Missing) };
+        let (metadata, mut file) = match file::open(&path) {
+            Ok(Some(opened)) => opened,
+            other => match (file::intruder(&path), other) {
+                (Some(seen), _) => return Ok(Found::Damaged(seen)),
+                (None, Err(e)) => return Err(fail(e)),
+                (None, Ok(_)) => return Ok(Found::Missing),
+            },
+        };
         let seen = file::identity(&metadata);
         if !metadata.is_file() || metadata.len() != object.bytes {
             return Ok(Found::Damaged(seen));

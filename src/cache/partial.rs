@@ -1,6 +1,5 @@
 //! Unfinished work of an action, kept so that a killed run goes on where it was.
 
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -59,13 +58,9 @@ impl PartialDir {
 
     /// Removes everything, when the work is done or not wanted any more.
     pub fn remove(&self) -> Result<(), CacheError> {
-        match fs::remove_dir_all(&self.folder) {
-            Err(e) if !file::is_missing(&e) => Err(CacheError::io("remove", &self.folder, e)),
-            _ => {
-                fail::point("partial", "remove");
-                Ok(())
-            }
-        }
+        file::remove_folder(&self.folder)?;
+        fail::point("partial", "remove");
+        Ok(())
     }
 
     /// The file `name` as the place where one computation keeps its state.
@@ -90,6 +85,8 @@ impl Checkpoint for Slot {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -140,7 +140,14 @@ impl Cache {
     pub(super) fn find_record(&self, key: Digest) -> Result<FoundRecord, CacheError> {
         let path = self.record_path(key);
         let fail = |e| CacheError::io("read the record", &path, e);
-        let Some((metadata, mut file)) = file::open(&path).map_err(fail)? else { return Ok(FoundRecord::Missing) };
+        let (metadata, mut file) = match file::open(&path) {
+            Ok(Some(opened)) => opened,
+            other => match (file::intruder(&path), other) {
+                (Some(seen), _) => return Ok(FoundRecord::Damaged(seen)),
+                (None, Err(e)) => return Err(fail(e)),
+                (None, Ok(_)) => return Ok(FoundRecord::Missing),
+            },
+        };
         let seen = file::identity(&metadata);
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(fail)?;

@@ -94,7 +94,7 @@ impl StatCache {
 
     /// The digest of a file's bytes; the file is read, in constant memory, only if it is not known to be unchanged.
     pub fn digest_file(&self, path: &Path) -> Result<Digest, CacheError> {
-        self.recall_or(path, DIGEST, |file, _| file::digest_rest(file))
+        self.recall_or(path, DIGEST, |file, _| Digest::of_reader(file))
     }
 
     /// The digests of many files, computed in parallel, in the order of `paths`.

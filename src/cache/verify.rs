@@ -209,6 +209,7 @@ impl Inspection<'_> {
             match path.metadata() {
                 Ok(m) if m.is_file() && m.len() == object.bytes => continue,
                 Ok(m) => self.find(&path, Fault::ObjectSize { expected: object.bytes, found: m.len() }),
+                Err(_) if file::intruder(&path).is_some() => self.find(&path, Fault::ObjectBytes),
                 Err(error) if !file::is_missing(&error) => {
                     self.find(&path, Fault::Unreadable { why: error.to_string() });
                 }

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::{Cache, CacheError, Object, StatCache, fail, file};
+use crate::digest::Digest;
 
 /// How often to look at a file again that others replace meanwhile.
 const LOOKS: usize = 8;
@@ -62,7 +63,7 @@ impl Cache {
         std::io::copy(&mut from, copy.as_file_mut()).map_err(fail)?;
         copy.flush().map_err(fail)?;
         fail::point("view", "write");
-        let written = copy.reopen().and_then(file::digest_rest).map_err(fail)?;
+        let written = copy.reopen().and_then(Digest::of_reader).map_err(fail)?;
         if written == object.digest {
             file::persist(copy, target, "view")?;
             return Ok(Exposed::Written);
@@ -93,6 +94,8 @@ impl Cache {
         for _ in 0..LOOKS {
             match fs::metadata(target) {
                 Err(e) if file::is_missing(&e) => return Ok(View::Missing),
+                // A symbolic link that leads nowhere.
+                Err(_) if file::intruder(target).is_some() => return Ok(View::Modified),
                 Err(e) => return Err(CacheError::io("look at", target, e)),
                 Ok(metadata) if !metadata.is_file() || metadata.len() != object.bytes => return Ok(View::Modified),
                 Ok(_) => {}

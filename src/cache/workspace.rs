@@ -61,7 +61,7 @@ impl Cache {
         let mut known = Vec::new();
         for entry in list::entries(&self.dir.join("roots"))? {
             let Ok(id) = entry.file_name().into_string() else { continue };
-            if entry.path().is_dir() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 let path = read_place(&entry.path())?;
                 let gone = path.as_ref().is_some_and(|p| p.symlink_metadata().is_err_and(|e| file::is_missing(&e)));
                 known.push(KnownWorkspace { id, path, gone });
