@@ -171,7 +171,8 @@ impl Cache {
             Err(e) => return Err(CacheError::io("open the cache", &self.dir, e)),
         };
         for name in entries.flatten().map(|e| e.file_name()) {
-            let known = name.to_str().is_some_and(|n| FOLDERS.contains(&n) || n == "CACHEDIR.TAG" || n == "stat.txt");
+            let known = name.to_str().is_some_and(|n| FOLDERS.contains(&n) || n == "CACHEDIR.TAG" || n == "stat.txt")
+                || file::writer(&name).is_some();
             if !known {
                 let stranger = name.to_string_lossy().into_owned();
                 return Err(CacheError::NotACache { path: self.dir.clone(), stranger });
