@@ -119,6 +119,10 @@ impl CacheError {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::NoSpace { .. } => "free some space and build again; nothing half-written was kept".to_owned(),
+            Self::Format { path, found, .. } if !found.starts_with("rsic cache ") => format!(
+                "if {} is a cache of this program, remove this file: the next build writes it anew and keeps all results",
+                path.parent().unwrap_or(path).display()
+            ),
             Self::Format { path, .. } => format!(
                 "use the program version that wrote it, or remove the folder {} and build again",
                 path.parent().unwrap_or(path).display()

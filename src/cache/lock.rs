@@ -118,7 +118,8 @@ pub(super) fn share(path: &Path) -> Result<Option<File>, CacheError> {
 fn open(path: &Path) -> Result<File, CacheError> {
     file::ensure_folder(file::parent(path))?;
     let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-    opened.map_err(|e| CacheError::io("lock", path, e))
+    // A file of another user, or on a read-only file system, can be locked all the same.
+    opened.or_else(|e| File::open(path).map_err(|_| CacheError::io("lock", path, e)))
 }
 
 /// Takes the lock if it is free.

@@ -12,7 +12,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -33,7 +33,8 @@ pub(super) struct Session {
 struct Held {
     digests: BTreeSet<Digest>,
     file: Option<NamedTempFile>,
-    /// Where there is no space to write a digest down, the lock itself is kept: collections wait for this program.
+    /// Where a digest cannot be written down, for lack of space or rights, the lock itself is kept: collections wait for
+    /// this program.
     barrier: Option<File>,
 }
 
@@ -52,7 +53,7 @@ impl Cache {
         }
         let gate = match lock::share(&self.gate()) {
             Ok(gate) => gate,
-            Err(e) if is_read_only(&e) => return Ok(()),
+            Err(e) if e.is_read_only() => return Ok(()),
             Err(e) => return Err(e),
         };
         match held.write(&self.sessions(), digest) {
@@ -109,9 +110,4 @@ impl Held {
         fail::point("session", "write");
         Ok(())
     }
-}
-
-fn is_read_only(error: &CacheError) -> bool {
-    let CacheError::Io { source, .. } = error else { return false };
-    matches!(source.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
 }
