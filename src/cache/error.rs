@@ -106,6 +106,12 @@ pub enum CacheError {
 }
 
 impl CacheError {
+    /// Whether the storage cannot be written, by nobody or by this user.
+    pub fn is_read_only(&self) -> bool {
+        let Self::Io { source, .. } = self else { return false };
+        matches!(source.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
+    }
+
     /// Wraps an answer of the operating system; a full disk or quota becomes [`CacheError::NoSpace`].
     pub(super) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
@@ -141,7 +147,16 @@ impl CacheError {
             Self::NoResult(_) => "build it first".to_owned(),
             Self::ChangedWhileRead(_) => "let the program that writes it finish, then build again".to_owned(),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
-                "the file system is read-only: name another cache folder".to_owned()
+                "the file system is read-only: make it writable, or name another store with RSIC_STORE".to_owned()
+            }
+            Self::Io { source, .. }
+                if matches!(
+                    source.kind(),
+                    io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists
+                ) =>
+            {
+                "something else stands in its place: move it away, or try `rsic verify --repair` if it is in the store"
+                    .to_owned()
             }
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "look who owns the file and what its mode is".to_owned()
