@@ -10,7 +10,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::NamedTempFile;
 
 use super::{CacheError, fail};
-use crate::digest::Digest;
 
 /// Temporary files are called `.rsic-<process>-<random>.tmp`.
 const TEMPORARY: &str = ".rsic-";
@@ -213,13 +212,6 @@ pub(super) fn intruder(path: &Path) -> Option<Identity> {
 /// Whether the error says that there is no such file.
 pub(super) fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
-/// Hashes everything that is left to read, in constant memory.
-pub(super) fn digest_rest(reader: impl Read) -> io::Result<Digest> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(reader)?;
-    Ok(hasher.finalize().into())
 }
 
 /// Fails if `folder` is a link: what is written or removed in it would be somewhere else.

@@ -1,6 +1,6 @@
 //! Putting a result where users look for it.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 
 use super::graph::NodeId;
 use super::inputs::LostObject;
@@ -44,7 +44,13 @@ pub fn show(
     {
         hide_others(workspace, spec, &old, record)?;
     }
-    cache.set_root(&name, record.key, needs)?;
+    match cache.set_root(&name, record.key, needs) {
+        // What is in a store that others write can be used all the same.
+        Err(error) if error.is_read_only() => {
+            reporter.remark(&name, &format!("the store does not learn that it is needed: {:#}", anyhow!(error)));
+        }
+        set => set?,
+    }
     Ok(news)
 }
 
