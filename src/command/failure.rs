@@ -8,7 +8,7 @@ use crate::fetch::FetchError;
 use crate::fetch::hub::HubError;
 use crate::pipeline::ConfigError;
 use crate::pipeline::models::NoModel;
-use crate::pipeline::source::Blocked;
+use crate::pipeline::source::{Blocked, SourcesChanged};
 use crate::pipeline::target::UsageError;
 use crate::progress::Interrupted;
 use crate::stage::ForeignTable;
@@ -46,6 +46,8 @@ pub fn hint(error: &anyhow::Error) -> Option<String> {
             blocked.hint.clone()
         } else if let Some(foreign) = cause.downcast_ref::<ForeignTable>() {
             Some(foreign.hint())
+        } else if cause.is::<SourcesChanged>() {
+            Some(SourcesChanged::HINT.to_owned())
         } else if let Some(model) = cause.downcast_ref::<NoModel>() {
             Some(model.hint.clone())
         } else if let Some(captions) = cause.downcast_ref::<CandidateError>() {
@@ -89,6 +91,7 @@ pub fn code(error: &anyhow::Error) -> u8 {
         match cause.downcast_ref::<CacheError>() {
             Some(CacheError::LockTimeout { .. }) => return LOCKED,
             Some(CacheError::Interrupted { .. }) => return INTERRUPTED,
+            Some(CacheError::ChangedWhileRead(_)) => return FAILED,
             Some(_) => return IO,
             None => {}
         }

@@ -1,20 +1,22 @@
 //! One node of a build: look up, wait for others, run, publish, show.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use serde_json::json;
 
 use super::graph::{From, NodeId};
 use super::inputs::{self, LostObject};
 use super::plan::Planner;
 use super::run::{Ending, Reporter};
+use super::source::{Files, SourcesChanged, changes};
 use super::upstream::Upstream;
 use super::{Node, Workspace, show};
-use crate::cache::{self, Event, Ingredients, Object, Output, Patience, Reason, Record, RunLog};
+use crate::cache::{self, Event, Ingredients, Object, Output, Patience, Reason, Record, RunLog, Slot};
 use crate::digest::Digest;
-use crate::progress::{Interrupted, Progress};
+use crate::progress::{Checkpoint, Interrupted, Progress};
 use crate::stage::{Content, Context, Made, Outcome};
 use crate::table;
 
@@ -28,6 +30,8 @@ pub(super) struct Execution<'a> {
     pub(super) node: NodeId,
     pub(super) upstream: &'a BTreeMap<NodeId, Record>,
     pub(super) ingredients: Ingredients,
+    /// The source files whose content is in the key.
+    pub(super) sources: Arc<Files>,
     /// The keys of all that the node reads, directly or not.
     pub(super) needs: Vec<Digest>,
     pub(super) forced: bool,
@@ -126,16 +130,22 @@ impl Execution<'_> {
         if self.forced {
             partial.remove()?;
         }
-        let mut slot = partial.slot("checkpoint");
-        let inputs = inputs::all(self.workspace, self.node, self.upstream)?;
+        // It may have been waiting for others since its key was known.
+        self.sources_unchanged()?;
+        let mut checkpoint = Watched { slot: partial.slot("checkpoint"), execution: self };
+        let inputs = inputs::all(self.workspace, self.node, self.upstream, &self.sources)?;
         let mut context = Context {
             progress,
-            checkpoint: &mut slot,
+            checkpoint: &mut checkpoint,
             facts: &self.workspace.facts,
             previous: if self.forced { None } else { self.previous()? },
         };
-        let outcome = self.spec().stage.run(&inputs, &mut context).map_err(Self::translate)?;
+        cache::fail_point("stage", "begin");
+        let outcome = self.spec().stage.run(&inputs, &mut context).map_err(Self::translate);
+        cache::fail_point("stage", "end");
+        // A stage may also fail because of it.
         self.sources_unchanged()?;
+        let outcome = outcome?;
         for warning in &outcome.warnings {
             self.reporter.remark(&self.name(), warning);
         }
@@ -165,13 +175,19 @@ impl Execution<'_> {
             return Ok(());
         }
         self.planner.look_again();
-        let again = self.planner.ingredients(self.spec(), &|id| self.upstream.get(&id)).map_err(|b| anyhow!(b))?;
-        if again.key() != self.ingredients.key() {
-            let changed: Vec<String> =
-                Ingredients::differences(&self.ingredients, &again).iter().map(ToString::to_string).collect();
-            bail!("{} while {} was reading it; the result is discarded", changed.join(", "), self.name());
-        }
-        Ok(())
+        let what = match self.planner.ingredients(self.spec(), &|id| self.upstream.get(&id)) {
+            Ok(again) if again.key() == self.ingredients.key() => return Ok(()),
+            Ok(again) => match changes(&self.sources, &self.planner.source_files(self.spec())) {
+                // It changed between the key and the look at its files.
+                files if files.is_empty() => {
+                    let inputs = Ingredients::differences(&self.ingredients, &again);
+                    inputs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+                }
+                files => files,
+            },
+            Err(blocked) => blocked.why,
+        };
+        Err(SourcesChanged { what, instance: self.name() }.into())
     }
 
     fn publish(&self, outcome: Outcome) -> Result<Record> {
@@ -269,6 +285,23 @@ impl Execution<'_> {
             ..Event::now(&self.name(), outcome)
         };
         Ok(self.log.append(&event)?)
+    }
+}
+
+/// Keeps the place of long work only while its sources are what the key says: the next run goes on from there.
+struct Watched<'a> {
+    slot: Slot,
+    execution: &'a Execution<'a>,
+}
+
+impl Checkpoint for Watched<'_> {
+    fn load(&mut self) -> Result<Option<Vec<u8>>> {
+        self.slot.load()
+    }
+
+    fn save(&mut self, state: &[u8]) -> Result<()> {
+        self.execution.sources_unchanged()?;
+        self.slot.save(state)
     }
 }
 

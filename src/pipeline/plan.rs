@@ -11,7 +11,7 @@ use super::draft::Draft;
 use super::graph::{From, Input, NodeId};
 use super::models::Role;
 use super::sketch::{self, Sketch};
-use super::source::{Blocked, Sources};
+use super::source::{Blocked, Files, Sources};
 use super::upstream::Upstream;
 use super::{Node, Workspace};
 use crate::cache::{Ingredients, Output, Reason, Record, View};
@@ -265,6 +265,25 @@ impl<'a> Planner<'a> {
         let lacks =
             || Blocked { why: format!("{} has no output `{output}`", self.workspace.graph.name(id)), hint: None };
         self.record(id, records)?.output(output).ok_or_else(lacks)
+    }
+
+    /// All source files that went into the key of a node, as they were when they were looked at.
+    pub(super) fn source_files(&self, node: &Node) -> Files {
+        let mut all = Files::new();
+        for input in &node.inputs {
+            match &input.from {
+                From::File(path) | From::Folder(path) => {
+                    all.extend(self.sources.files(path).iter().map(|(path, digest)| (path.clone(), *digest)));
+                }
+                From::Model { files: Ok(model), .. } => {
+                    for path in model.files.values() {
+                        all.extend(self.sources.files(path).iter().map(|(path, digest)| (path.clone(), *digest)));
+                    }
+                }
+                _ => {}
+            }
+        }
+        all
     }
 
     /// Makes the next questions look at the source files again.

@@ -6,7 +6,7 @@
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
@@ -200,7 +200,8 @@ fn pass(
     });
     // Without it the next build only has to hash again.
     if let Err(error) = workspace.facts.save() {
-        reporter.remark("build", &format!("cannot remember the hashes of unchanged files: {error}"));
+        let error = anyhow!(error);
+        reporter.remark("build", &format!("cannot remember the hashes of unchanged files: {error:#}"));
     }
     let work = pass.work.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(Summary { endings: work.endings.into_iter().collect(), failures: work.failures, records: work.records })
@@ -313,6 +314,7 @@ impl Pass<'_> {
         };
         let ingredients =
             self.planner.ingredients(spec, &|id| upstream.get(&id)).map_err(|blocked: Blocked| anyhow!(blocked))?;
+        let sources = Arc::new(self.planner.source_files(spec));
         let needs = {
             let work = self.lock();
             let closure = self.workspace.graph.closure(&[node]).into_iter().filter(|id| *id != node);
@@ -327,6 +329,7 @@ impl Pass<'_> {
             node,
             upstream: &upstream,
             ingredients,
+            sources,
             needs,
             forced: self.options.forced.contains(&node),
             lock_timeout: self.options.lock_timeout,

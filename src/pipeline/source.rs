@@ -1,11 +1,11 @@
 //! Digests of source files and folders, each computed once per build.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::FileType;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::cache::StatCache;
+use crate::cache::{CacheError, StatCache};
 use crate::digest::Digest;
 
 /// A source that is not there or cannot be read, and what to do about it.
@@ -18,10 +18,58 @@ pub struct Blocked {
     pub hint: Option<String>,
 }
 
+/// Sources changed while a stage read them, so that its result belongs to no version of them.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} while {instance} ran; its result is discarded")]
+pub struct SourcesChanged {
+    /// Which files, and what happened to them.
+    pub what: String,
+    /// The stage that was to read them.
+    pub instance: String,
+}
+
+impl SourcesChanged {
+    /// What to do about it.
+    pub const HINT: &'static str = "let the program that writes the sources finish, then build again";
+}
+
+/// The digest of every file.
+pub type Files = BTreeMap<PathBuf, Digest>;
+
+/// How many changed files an error names.
+const NAMED: usize = 5;
+
+/// Which files differ and how, in words; empty if none do.
+pub(super) fn changes(old: &Files, new: &Files) -> String {
+    let paths: BTreeSet<&PathBuf> = old.keys().chain(new.keys()).collect();
+    let mut said: Vec<String> = Vec::new();
+    for path in paths.into_iter().filter(|path| old.get(*path) != new.get(*path)) {
+        let how = match (old.contains_key(path), new.contains_key(path)) {
+            (true, true) => "changed",
+            (true, false) => "was removed",
+            (false, _) => "was added",
+        };
+        said.push(format!("{} {how}", path.display()));
+    }
+    let more = said.len().saturating_sub(NAMED);
+    said.truncate(NAMED);
+    if more > 0 {
+        said.push(format!("{more} more changed"));
+    }
+    said.join(", ")
+}
+
+/// A source as it was when it was last looked at.
+#[derive(Clone, Debug)]
+struct Known {
+    digest: Digest,
+    files: Arc<Files>,
+}
+
 /// Computes and remembers source digests.
 pub struct Sources<'a> {
     facts: &'a StatCache,
-    known: Mutex<BTreeMap<PathBuf, Result<Digest, Blocked>>>,
+    known: Mutex<BTreeMap<PathBuf, Result<Known, Blocked>>>,
 }
 
 impl<'a> Sources<'a> {
@@ -32,12 +80,18 @@ impl<'a> Sources<'a> {
 
     /// The digest of a file's bytes.
     pub fn file(&self, path: &Path) -> Result<Digest, Blocked> {
-        self.once(path, || file_digest(self.facts, path))
+        self.once(path, || one_file(self.facts, path)).map(|known| known.digest)
     }
 
     /// The digest of a folder: the names and contents of its files.
     pub fn folder(&self, path: &Path) -> Result<Digest, Blocked> {
-        self.once(path, || folder_digest(self.facts, path))
+        self.once(path, || one_folder(self.facts, path)).map(|known| known.digest)
+    }
+
+    /// The files of a source that was looked at; none if it was not, or could not be read.
+    pub(super) fn files(&self, path: &Path) -> Arc<Files> {
+        let known = self.known();
+        known.get(path).and_then(|known| known.as_ref().ok()).map(|known| known.files.clone()).unwrap_or_default()
     }
 
     /// Forgets this build's answers, so that the next question looks at the files again.
@@ -45,16 +99,16 @@ impl<'a> Sources<'a> {
         self.known().clear();
     }
 
-    fn once(&self, path: &Path, compute: impl FnOnce() -> Result<Digest, Blocked>) -> Result<Digest, Blocked> {
+    fn once(&self, path: &Path, compute: impl FnOnce() -> Result<Known, Blocked>) -> Result<Known, Blocked> {
         if let Some(known) = self.known().get(path) {
             return known.clone();
         }
         // Not under the lock: other threads have other files to ask for, and help to hash this one.
-        let digest = compute();
-        self.known().entry(path.to_owned()).or_insert(digest).clone()
+        let looked = compute();
+        self.known().entry(path.to_owned()).or_insert(looked).clone()
     }
 
-    fn known(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Result<Digest, Blocked>>> {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Result<Known, Blocked>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -66,11 +120,16 @@ fn missing(path: &Path) -> Blocked {
     }
 }
 
-fn file_digest(facts: &StatCache, path: &Path) -> Result<Digest, Blocked> {
+fn one_file(facts: &StatCache, path: &Path) -> Result<Known, Blocked> {
     if !path.is_file() {
         return Err(missing(path));
     }
-    facts.digest_file(path).map_err(|error| Blocked { why: with_cause(&error), hint: None })
+    let digest = facts.digest_file(path).map_err(|error| refused(&error))?;
+    Ok(Known { digest, files: Arc::new(Files::from([(path.to_owned(), digest)])) })
+}
+
+fn refused(error: &CacheError) -> Blocked {
+    Blocked { why: with_cause(error), hint: error.hint() }
 }
 
 /// An error with what caused it.
@@ -84,7 +143,7 @@ fn with_cause(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn folder_digest(facts: &StatCache, path: &Path) -> Result<Digest, Blocked> {
+fn one_folder(facts: &StatCache, path: &Path) -> Result<Known, Blocked> {
     let unreadable =
         |error: std::io::Error| Blocked { why: format!("cannot read {}: {error}", path.display()), hint: None };
     if !path.is_dir() {
@@ -103,17 +162,19 @@ fn folder_digest(facts: &StatCache, path: &Path) -> Result<Digest, Blocked> {
     names.sort();
     let files: Vec<PathBuf> = names.iter().map(|name| path.join(name)).collect();
     let mut manifest = blake3::Hasher::new_derive_key("rsic 2026 source folder v1");
-    for (name, digest) in names.iter().zip(facts.digest_files(&files)) {
-        let digest = digest.map_err(|error| Blocked { why: with_cause(&error), hint: None })?;
+    let mut known = Files::new();
+    let digests = facts.digest_files(&files);
+    for ((file, name), digest) in files.into_iter().zip(&names).zip(digests) {
+        let digest = digest.map_err(|error| refused(&error))?;
         let name = name.as_encoded_bytes();
         manifest.update(&(name.len() as u64).to_le_bytes()).update(name).update(digest.as_bytes());
+        known.insert(file, digest);
     }
-    Ok(manifest.finalize().into())
+    Ok(Known { digest: manifest.finalize().into(), files: Arc::new(known) })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::ffi::OsString;
     use std::os::unix::ffi::OsStringExt;
     use std::os::unix::fs::symlink;
@@ -121,6 +182,29 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn changes_are_named_by_file() {
+        let files = |text: &str| -> Files {
+            let pairs = text.split_whitespace().map(|word| word.split_once('=').unwrap());
+            pairs.map(|(name, content)| (PathBuf::from(name), Digest::of(content.as_bytes()))).collect()
+        };
+        for (name, old, new, said) in [
+            ("nothing", "a=1 b=2", "a=1 b=2", ""),
+            ("changed", "a=1 b=2", "a=1 b=3", "b changed"),
+            ("removed", "a=1 b=2", "b=2", "a was removed"),
+            ("added", "b=2", "a=1 b=2", "a was added"),
+            ("several", "a=1 b=2", "b=3 c=1", "a was removed, b changed, c was added"),
+            (
+                "many",
+                "",
+                "a=1 b=1 c=1 d=1 e=1 f=1 g=1",
+                "a was added, b was added, c was added, d was added, e was added, 2 more changed",
+            ),
+        ] {
+            assert_eq!(changes(&files(old), &files(new)), said, "{name}");
+        }
+    }
 
     /// What lies under a name.
     #[derive(Clone, Debug)]
@@ -186,7 +270,7 @@ mod tests {
                 .unwrap();
             }
             let facts = StatCache::open(&place.path().join("stat.txt"));
-            prop_assert_eq!(folder_digest(&facts, &folder).unwrap(), naive(&folder));
+            prop_assert_eq!(one_folder(&facts, &folder).unwrap().digest, naive(&folder));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `ingest`: the images of an annotation file -> `images`, with a digest of the pixels of each.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -40,7 +40,7 @@ impl Ingest {
     /// Runs the stage.
     pub fn run(&self, inputs: &Inputs, context: &mut Context<'_>) -> Result<Outcome> {
         let entries = inputs.table("entries")?;
-        let facts = look_at_images(inputs.path("images")?, &entries, context)?;
+        let facts = look_at_images(inputs, &entries, context)?;
         let digests: Vec<Digest> = facts.iter().map(|(_, digest, ..)| *digest).collect();
         let findings = dataset::lint::pixel_identical(&records(&entries)?, &digests);
         let mut outcome = Outcome::default();
@@ -54,7 +54,8 @@ impl Ingest {
 /// File digest, pixel digest, width and height of one image.
 type ImageFacts = (Digest, Digest, u32, u32);
 
-fn look_at_images(folder: &Path, entries: &RecordBatch, context: &Context<'_>) -> Result<Vec<ImageFacts>> {
+fn look_at_images(inputs: &Inputs, entries: &RecordBatch, context: &Context<'_>) -> Result<Vec<ImageFacts>> {
+    let (folder, expected) = (inputs.path("images")?, inputs.expected("images")?);
     let names = table::strings(entries, "filename")?;
     let paths: Vec<PathBuf> = names.iter().map(|name| folder.join(name.unwrap_or_default())).collect();
     let missing: Vec<&PathBuf> = paths.iter().filter(|path| !path.is_file()).collect();
@@ -83,6 +84,7 @@ fn look_at_images(folder: &Path, entries: &RecordBatch, context: &Context<'_>) -
             });
         for (path, facts) in chunk.iter().zip(looked) {
             let facts: Facts = facts?;
+            expected.check(path, || Ok(facts.file))?;
             match facts.picture {
                 Ok((pixels, width, height)) => all.push((facts.file, pixels, width, height)),
                 Err(why) => broken.push(format!("{}: {why}", path.display())),

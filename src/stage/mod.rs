@@ -34,7 +34,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use input::{ForeignTable, Inputs, Loaded, Origin};
+pub use input::{Expected, ForeignTable, Inputs, Loaded, Origin};
 pub use outcome::{Content, Context, Made, Outcome};
 
 /// The kinds of stages, in the order in which data flow.

@@ -204,7 +204,7 @@ mod tests {
     use arrow::array::UInt32Array;
     use arrow::datatypes::Float16Type;
 
-    use super::super::{Loaded, Origin};
+    use super::super::{Expected, Loaded, Origin};
     use super::*;
     use crate::cache::StatCache;
     use crate::progress::testing::{Kept, Patience};
@@ -236,7 +236,7 @@ mod tests {
         let bytes = table::write(&images, &[]).unwrap();
         let inputs = Inputs(BTreeMap::from([
             ("images".to_owned(), Loaded::Object(Box::new(move || Ok(bytes.clone())), Origin::default())),
-            ("files".to_owned(), Loaded::Folder(folder.path().to_owned())),
+            ("files".to_owned(), Loaded::Folder(folder.path().to_owned(), Expected::default())),
         ]));
         let facts = StatCache::open(&folder.path().join("facts"));
         let computed = RefCell::new(Vec::new());
