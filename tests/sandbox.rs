@@ -79,6 +79,9 @@ max_tokens = { en = 20, zh = 30 }
 decoding = { method = "beam", width = 2 }
 "#;
 
+/// Targets that write every kind of file but unfinished work, in a fraction of a second.
+pub(crate) const QUICK: [&str; 4] = ["score/ucm_human", "ingest/ucm", "-p", "score.resamples=10"];
+
 /// A workspace that is removed at the end of the test.
 pub(crate) struct Sandbox {
     folder: TempDir,
@@ -157,6 +160,15 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// All files below a folder, sorted.
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let below = entries.map(|entry| entry.unwrap().path());
+    let mut all: Vec<PathBuf> = below.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect();
+    all.sort();
+    all
+}
+
 impl Sandbox {
     /// A workspace with the dataset and `pipeline` as its pipeline.toml; nothing is built.
     pub(crate) fn new(pipeline: &str) -> Self {
@@ -186,6 +198,29 @@ impl Sandbox {
         let root = folder.path().join("workspace");
         copy(&built.root, &root);
         Self { folder, root }
+    }
+
+    /// A workspace with [`QUICK`] built; its datasets are a link to some that all such workspaces read.
+    pub(crate) fn quick() -> Self {
+        static BUILT: OnceLock<Sandbox> = OnceLock::new();
+        let built = BUILT.get_or_init(|| {
+            let sandbox = Self::new(TINY);
+            sandbox.build().ok();
+            sandbox
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("workspace");
+        for name in ["cache", "output"] {
+            copy(&built.path(name), &root.join(name));
+        }
+        fs::copy(built.path("pipeline.toml"), root.join("pipeline.toml")).unwrap();
+        std::os::unix::fs::symlink(built.path("datasets"), root.join("datasets")).unwrap();
+        Self { folder, root }
+    }
+
+    /// Builds [`QUICK`].
+    pub(crate) fn build(&self) -> Ran {
+        self.rsic(&[&["build"], &QUICK[..]].concat())
     }
 
     /// Runs `rsic -C <workspace> ARGS`.

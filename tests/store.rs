@@ -7,22 +7,13 @@ use std::path::{Path, PathBuf};
 use rsic::cache::fail_points;
 use serde_json::Value;
 
-use crate::sandbox::{Ran, Sandbox, TINY};
+use crate::sandbox::{Ran, Sandbox, TINY, files};
 
 /// A target whose build writes every kind of file but unfinished work, in a moment.
 const QUICK: &str = "score/ucm_constant";
 
 fn json(ran: &Ran) -> Value {
     serde_json::from_str(&ran.out).unwrap()
-}
-
-/// All files below a folder.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let below = entries.map(|entry| entry.unwrap().path());
-    let mut all: Vec<PathBuf> = below.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect();
-    all.sort();
-    all
 }
 
 #[test]
