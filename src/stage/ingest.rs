@@ -1,6 +1,6 @@
 //! `ingest`: the images of an annotation file -> `images`, with a digest of the pixels of each.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow, bail};
