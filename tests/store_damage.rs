@@ -251,6 +251,7 @@ const ROWS: [Row; 30] = [
             let shared = fs::canonicalize(s.path("datasets")).unwrap();
             fs::remove_file(s.path("datasets")).unwrap();
             copy(&shared, &s.path("datasets"));
+            #[allow(clippy::disallowed_methods, reason = "a test of clocks")]
             let then = SystemTime::now() + Duration::from_hours(24 * 400);
             for path in files(&s.root) {
                 let mode = fs::metadata(&path).unwrap().permissions();

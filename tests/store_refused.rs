@@ -13,8 +13,11 @@ fn odd(name: &[u8]) -> PathBuf {
     std::ffi::OsString::from_vec([b"\xff\xfe", name].concat()).into()
 }
 
+/// A name, what stands in the way, and words of the error and of its hint.
+type Refused = (&'static str, fn(&Sandbox), &'static str, &'static str);
+
 /// What only the user can put right: the exit code of a build, and what it says.
-const REFUSED: [(&str, fn(&Sandbox), &str, &str); 8] = [
+const REFUSED: [Refused; 8] = [
     (
         "FORMAT of another version",
         |s| overwrite(&s.path("cache/FORMAT"), b"rsic cache 3\n"),
@@ -69,7 +72,7 @@ fn what_only_the_user_can_put_right_is_refused_with_a_hint() {
         assert!(ran.code == Some(5) && ran.err.contains(words) && ran.err.contains(hint), "{name}: {}", ran.err);
         assert!(!ran.err.contains("panicked"), "{name}: {}", ran.err);
         let stays = |path: &PathBuf| path.symlink_metadata().is_ok();
-        assert!(before.iter().all(|path| stays(path)), "{name}: something was removed");
+        assert!(before.iter().all(stays), "{name}: something was removed");
     }
     // The hints help.
     for (name, damage) in [("FORMAT", REFUSED[1].1), ("root", REFUSED[7].1)] {

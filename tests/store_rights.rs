@@ -149,7 +149,7 @@ fn users_of_one_group_share_a_store() {
         println!("SKIPPED: only root can be two users");
         return;
     }
-    const GROUP: u32 = 61_000;
+    let group = 61_000;
     let users = [61_001, 61_002];
     // The program may lie where other users cannot go.
     let place = tempfile::tempdir().unwrap();
@@ -158,7 +158,7 @@ fn users_of_one_group_share_a_store() {
     fs::copy(env!("CARGO_BIN_EXE_rsic"), &program).unwrap();
     let store = place.path().join("store");
     fs::create_dir(&store).unwrap();
-    chown(&store, None, Some(GROUP)).unwrap();
+    chown(&store, None, Some(group)).unwrap();
     fs::set_permissions(&store, fs::Permissions::from_mode(0o2775)).unwrap();
     let workspaces = users.map(|user| {
         let sandbox = Sandbox::new(TINY);
@@ -171,7 +171,7 @@ fn users_of_one_group_share_a_store() {
         let plain = sandbox.command(args);
         let mut command = Command::new("setpriv");
         let id = user.to_string();
-        command.args(["--reuid", &id, "--regid", &id, "--groups", &GROUP.to_string()]);
+        command.args(["--reuid", &id, "--regid", &id, "--groups", &group.to_string()]);
         command.args(["sh", "-c", &format!("umask {umask} && exec \"$@\""), "sh"]).arg(&program).args(plain.get_args());
         mounts::same_environment(&plain, &mut command);
         command.env("RSIC_STORE", &store).current_dir(&sandbox.root).output().unwrap().into()
