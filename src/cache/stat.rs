@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +23,8 @@ pub(super) mod text;
 
 /// The kind under which plain digests are remembered.
 const DIGEST: &str = "blake3";
+/// The most bytes that a file in a folder of sources may have.
+const LARGEST: u64 = 1 << 32;
 /// How long a file must have been left alone before it was read, in nanoseconds: FAT counts in steps of 2 s.
 const SETTLED: i128 = 2_000_000_000;
 
@@ -97,9 +99,17 @@ impl StatCache {
         self.recall_or(path, DIGEST, |file, _| Digest::of_reader(file))
     }
 
-    /// The digests of many files, computed in parallel, in the order of `paths`.
+    /// The digests of the files of a folder, computed in parallel, in the order of `paths`.
+    ///
+    /// One that is larger than 4 GiB is refused: a sparse one would be read for days.
     pub fn digest_files(&self, paths: &[PathBuf]) -> Vec<Result<Digest, CacheError>> {
-        paths.par_iter().map(|path| self.digest_file(path)).collect()
+        let digest = |file: &mut File, size: u64| {
+            if size > LARGEST {
+                return Err(io::Error::other(format!("it has {size} bytes, and nothing in a folder may have so many")));
+            }
+            Digest::of_reader(file)
+        };
+        paths.par_iter().map(|path| self.recall_or(path, DIGEST, digest)).collect()
     }
 
     /// `compute` of a file's bytes; the file is read only if it is not known to be unchanged.
@@ -154,7 +164,7 @@ impl StatCache {
         &self,
         path: &Path,
         kind: &str,
-        read: impl FnOnce(&mut File, u64) -> std::io::Result<T>,
+        read: impl FnOnce(&mut File, u64) -> io::Result<T>,
     ) -> Result<T, CacheError> {
         let fail = |e| CacheError::io("read", path, e);
         let absolute = if path.is_absolute() { path.to_owned() } else { std::path::absolute(path).map_err(fail)? };

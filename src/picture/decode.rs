@@ -21,9 +21,6 @@ pub const MAX_SIDE: u32 = 20_000;
 /// The most pixels that a picture may have in all.
 pub const MAX_PIXELS: u64 = 200_000_000;
 
-/// The most bytes that the file of a picture may have.
-pub const MAX_FILE: u64 = MAX_BYTES;
-
 /// The most bytes that a decoder may allocate: 16-bit RGBA at [`MAX_PIXELS`], and as much again to work in.
 const MAX_BYTES: u64 = MAX_PIXELS * 8 * 2;
 

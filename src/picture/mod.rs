@@ -15,7 +15,7 @@ mod tests;
 
 pub use alpha::Alpha;
 pub use crop::{CropRule, center_crop, square};
-pub use decode::{MAX_FILE, MAX_PIXELS, MAX_SIDE, decode, decode_with};
+pub use decode::{MAX_PIXELS, MAX_SIDE, decode, decode_with};
 pub use error::{Format, PictureError};
 pub use normalise::to_chw;
 pub use resize::{fitted_size, resize_bicubic, shortest_side};

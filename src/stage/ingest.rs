@@ -1,9 +1,9 @@
 //! `ingest`: the images of an annotation file -> `images`, with a digest of the pixels of each.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use arrow::array::{ArrayRef, RecordBatch, StringArray, UInt32Array};
 use serde::{Deserialize, Serialize};
 
@@ -67,10 +67,7 @@ fn look_at_images(inputs: &Inputs, entries: &RecordBatch, context: &Context<'_>)
     }
     context.progress.begin("images", paths.len() as u64, "images");
     let mut all = Vec::with_capacity(paths.len());
-    let mut broken: Vec<String> = paths.iter().filter_map(|path| too_large(path)).collect();
-    if !broken.is_empty() {
-        return Err(unreadable(&broken, paths.len()));
-    }
+    let mut broken = Vec::new();
     for chunk in paths.chunks(BATCH) {
         if context.progress.cancelled() {
             return Err(Interrupted.into());
@@ -92,21 +89,13 @@ fn look_at_images(inputs: &Inputs, entries: &RecordBatch, context: &Context<'_>)
         }
         context.progress.advance(chunk.len() as u64);
     }
-    if broken.is_empty() { Ok(all) } else { Err(unreadable(&broken, paths.len())) }
-}
-
-/// Why a file is not even read, if so.
-fn too_large(path: &Path) -> Option<String> {
-    let bytes = path.metadata().ok()?.len();
-    let what =
-        format!("{}: the file has {bytes} bytes, and a picture's may have {}", path.display(), picture::MAX_FILE);
-    (bytes > picture::MAX_FILE).then_some(what)
-}
-
-fn unreadable(broken: &[String], all: usize) -> anyhow::Error {
-    let few: Vec<&str> = broken.iter().take(5).map(String::as_str).collect();
-    let more = if broken.len() > few.len() { format!(" and {} more", broken.len() - few.len()) } else { String::new() };
-    anyhow!("{} of {all} images cannot be read: {}{more}", broken.len(), few.join("; "))
+    if !broken.is_empty() {
+        let few: Vec<&str> = broken.iter().take(5).map(String::as_str).collect();
+        let more =
+            if broken.len() > few.len() { format!(" and {} more", broken.len() - few.len()) } else { String::new() };
+        bail!("{} of {} images cannot be read: {}{more}", broken.len(), paths.len(), few.join("; "));
+    }
+    Ok(all)
 }
 
 /// The rows of `entries`, without classes.
