@@ -146,6 +146,9 @@ impl CacheError {
             }
             Self::NoResult(_) => "build it first".to_owned(),
             Self::ChangedWhileRead(_) => "let the program that writes it finish, then build again".to_owned(),
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::FileTooLarge => {
+                "move it out of that folder".to_owned()
+            }
             Self::Io { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
                 "the file system is read-only: make it writable, or name another store with RSIC_STORE".to_owned()
             }

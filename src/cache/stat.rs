@@ -105,7 +105,8 @@ impl StatCache {
     pub fn digest_files(&self, paths: &[PathBuf]) -> Vec<Result<Digest, CacheError>> {
         let digest = |file: &mut File, size: u64| {
             if size > LARGEST {
-                return Err(io::Error::other(format!("it has {size} bytes, and nothing in a folder may have so many")));
+                let why = format!("it has {size} bytes, and nothing here reads so much");
+                return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
             }
             Digest::of_reader(file)
         };
