@@ -171,7 +171,9 @@ impl Cache {
             Err(e) => return Err(CacheError::io("open the cache", &self.dir, e)),
         };
         for name in entries.flatten().map(|e| e.file_name()) {
-            let known = name.to_str().is_some_and(|n| FOLDERS.contains(&n) || n == "CACHEDIR.TAG" || n == "stat.txt")
+            // FORMAT may have come just now, from another program that opens the same new cache.
+            let files = ["CACHEDIR.TAG", "FORMAT", "stat.txt"];
+            let known = name.to_str().is_some_and(|n| FOLDERS.contains(&n) || files.contains(&n))
                 || file::writer(&name).is_some();
             if !known {
                 let stranger = name.to_string_lossy().into_owned();

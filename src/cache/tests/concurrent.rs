@@ -122,3 +122,13 @@ fn kills_at_any_time_leave_whole_results_and_nothing_that_a_collection_does_not_
     collect_all(&dir.path().join("cache"));
     assert_tidy(dir.path(), "after all");
 }
+
+#[test]
+fn a_cache_that_others_made_meanwhile_is_no_stranger() {
+    let dir = scratch();
+    let late = Cache::at(dir.path(), true);
+    assert!(!late.has_known_format().unwrap());
+    Cache::open(dir.path()).unwrap().stat_cache().save().unwrap();
+    late.refuse_strangers().unwrap();
+    Cache::open(dir.path()).unwrap();
+}
