@@ -63,7 +63,7 @@ fn pixels(format: Format, bytes: &[u8]) -> Result<DynamicImage, PictureError> {
         Format::Jpeg if !jpeg::is_whole(bytes) => Err(PictureError::Truncated(format)),
         Format::Jpeg => {
             let decoder = JpegDecoder::new(source).map_err(explain)?;
-            let (width, height) = decoder.dimensions();
+            let (width, height) = dimensions(format, &decoder)?;
             if !jpeg::can_hold(bytes.len(), width, height) {
                 return Err(PictureError::Truncated(format));
             }
@@ -78,13 +78,19 @@ fn limits() -> Limits {
     limits
 }
 
-fn read(format: Format, mut decoder: impl ImageDecoder) -> Result<DynamicImage, PictureError> {
+/// Width and height, if a picture may have so many pixels.
+fn dimensions(format: Format, decoder: &impl ImageDecoder) -> Result<(u32, u32), PictureError> {
     let (width, height) = decoder.dimensions();
     let sides = 1..=MAX_SIDE;
     let fits = u64::from(width) * u64::from(height) <= MAX_PIXELS;
     if !(sides.contains(&width) && sides.contains(&height) && fits) {
         return Err(PictureError::Size { format, width, height });
     }
+    Ok((width, height))
+}
+
+fn read(format: Format, mut decoder: impl ImageDecoder) -> Result<DynamicImage, PictureError> {
+    dimensions(format, &decoder)?;
     decoder.set_limits(limits()).map_err(|error| explain(format, error))?;
     DynamicImage::from_decoder(decoder).map_err(|error| explain(format, error))
 }

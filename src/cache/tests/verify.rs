@@ -107,8 +107,8 @@ const CASES: &[Case] = &[
             fs::remove_file(h.object(0)).unwrap();
             symlink("nowhere", h.object(0)).unwrap();
         },
-        quick: &["ObjectMissing"],
-        full: &["ObjectMissing"],
+        quick: &["ObjectBytes"],
+        full: &["ObjectBytes"],
         repaired: 1,
     },
     Case {
