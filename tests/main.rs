@@ -14,6 +14,7 @@ mod mounts;
 mod remote;
 mod repeat;
 mod sandbox;
+mod scale;
 mod scoring;
 mod stale;
 mod store;

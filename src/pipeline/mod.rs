@@ -24,7 +24,7 @@ use anyhow::{Context as _, Result};
 use crate::cache::{Cache, StatCache};
 
 pub use config::{Config, ConfigError};
-pub use execute::peak_memory;
+pub use execute::{peak_memory, peak_memory_of};
 pub use graph::{Graph, Node, NodeId};
 pub use plan::{Plan, Planned, State};
 

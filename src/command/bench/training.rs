@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use serde::Serialize;
 
+use super::processor_seconds;
 use crate::command::Global;
 use crate::command::build::finish;
 use crate::pipeline::run::{self, Options};
@@ -133,7 +134,7 @@ struct Moment {
 
 impl Moment {
     fn now() -> Self {
-        Self { wall: Instant::now(), cpu: cpu_seconds() }
+        Self { wall: Instant::now(), cpu: processor_seconds().map(|[own, _]| own) }
     }
 
     fn to(self, later: Self) -> Spent {
@@ -195,16 +196,6 @@ fn best_epoch(outcome: &Outcome) -> Result<usize> {
         .position(|best| best == Some(true))
         .map(|at| at + 1)
         .ok_or_else(|| anyhow!("no epoch was the best"))
-}
-
-/// The processor time of this process, where the system tells.
-fn cpu_seconds() -> Option<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // The name of the program, in brackets, may hold blanks.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks: f64 = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
-    // Linux counts 100 ticks a second on all machines that this program runs on.
-    Some(ticks / 100.0)
 }
 
 fn print(ui: &Ui, all: &[Took]) {
