@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on should stop")]
 
+mod accept;
 mod attention;
 mod checkpoints;
 mod cli;
@@ -9,8 +10,10 @@ mod errors;
 mod fetch;
 mod full_disk;
 mod interop;
+mod keys;
 mod layers;
 mod mounts;
+mod plan;
 mod remote;
 mod repeat;
 mod sandbox;
@@ -23,3 +26,4 @@ mod store_refused;
 mod store_rights;
 mod together;
 mod unsteady;
+mod versions;

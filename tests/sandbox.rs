@@ -179,6 +179,14 @@ impl Sandbox {
         Self { folder, root }
     }
 
+    /// A workspace without any file.
+    pub(crate) fn empty() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("workspace");
+        fs::create_dir(&root).unwrap();
+        Self { folder, root }
+    }
+
     /// A workspace whose models were trained before and lie in folders, as downloaded ones would;
     /// `score/ucm_amht` is built.
     pub(crate) fn with_models() -> Self {
