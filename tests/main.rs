@@ -9,6 +9,7 @@ mod cli;
 mod errors;
 mod fetch;
 mod full_disk;
+mod hostile;
 mod interop;
 mod keys;
 mod layers;

@@ -91,6 +91,12 @@ fn plausible_rows(footer: &ParquetMetaData, length: usize) -> Result<usize> {
     ensure!(sum == Some(all), "damaged Parquet file: its footer counts {all} rows, and its row groups others");
     let rows = usize::try_from(all)?;
     ensure!(rows <= length.saturating_mul(ROWS_PER_BYTE), "damaged Parquet file: {rows} rows in {length} bytes");
+    for column in footer.row_groups().iter().flat_map(RowGroupMetaData::columns) {
+        let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+        let size = column.compressed_size();
+        let inside = start.checked_add(size).is_some_and(|end| end <= length as i64) && start >= 0 && size >= 0;
+        ensure!(inside, "damaged Parquet file: column `{}` is said to lie outside it", column.column_path());
+    }
     Ok(rows)
 }
 
