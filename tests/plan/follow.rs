@@ -44,6 +44,9 @@ impl Listener {
 }
 
 impl Reporter for Listener {
+    fn transfer(&self, _: &str) -> Box<dyn Progress> {
+        Box::new(Silent)
+    }
     fn begin(&self, instance: &str, reasons: &[Reason]) -> Box<dyn Progress> {
         self.begun.lock().unwrap().entry(instance.to_owned()).or_insert_with(|| reasons.to_vec());
         self.left.fetch_sub(1, Ordering::SeqCst);
@@ -116,7 +119,8 @@ impl Course {
         let workspace = self.open();
         let targets = nodes(&workspace, targets);
         let forced = if forced { targets.clone() } else { Vec::new() };
-        let options = Options { jobs: self.jobs, forced, keep_going: self.keep_going, lock_timeout: None };
+        let options =
+            Options { jobs: self.jobs, forced, keep_going: self.keep_going, lock_timeout: None, offline: true };
         let listener = Listener::new(stop_after);
         let summary = run::build(&workspace, &targets, &options, &listener).unwrap();
         (summary, workspace, listener)
