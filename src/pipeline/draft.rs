@@ -28,6 +28,8 @@ struct Decided {
     planned: Planned,
     /// The work of a node that will be built, or may be.
     work: Option<Digest>,
+    /// The key that it may come out with again.
+    last: Option<Digest>,
 }
 
 impl<'d> Draft<'d> {
@@ -53,10 +55,17 @@ impl<'d> Draft<'d> {
     fn name_twins(&mut self, nodes: &[NodeId]) {
         let mut workers: BTreeMap<Digest, NodeId> = BTreeMap::new();
         for node in nodes {
-            let Some(Decided { planned, work: Some(work) }) = self.decided.get_mut(node) else { continue };
-            let first = *workers.entry(*work).or_insert(*node);
-            if first != *node && matches!(planned.state, State::Stale { .. }) && !self.forced.contains(node) {
+            let Some(Decided { planned, work: Some(work), last }) = self.decided.get_mut(node) else { continue };
+            let works = [Some(*work), *last];
+            let first = works.iter().flatten().find_map(|work| workers.get(work)).copied();
+            if let Some(first) = first
+                && matches!(planned.state, State::Stale { .. })
+                && !self.forced.contains(node)
+            {
                 planned.state = State::Maybe { upstream: vec![self.workspace.graph.name(first)] };
+            }
+            for work in works.into_iter().flatten() {
+                workers.entry(work).or_insert(*node);
             }
         }
     }
@@ -68,7 +77,7 @@ impl<'d> Draft<'d> {
     fn decide(&self, node: NodeId) -> Result<Decided> {
         let workspace = self.workspace;
         let spec = &workspace.graph.nodes[node];
-        let idle = |planned| Ok(Decided { planned, work: None });
+        let idle = |planned| Ok(Decided { planned, work: None, last: None });
         let blocked = |why, hint| idle(Planned { node, state: State::Blocked { why, hint }, key: None, record: None });
         let upstream = spec.upstream();
         let named = |wanted: &dyn Fn(NodeId) -> bool| -> Vec<String> {
@@ -85,7 +94,7 @@ impl<'d> Draft<'d> {
             Err(missing) => return blocked(missing.why, missing.hint),
         };
         let forced = self.forced.contains(&node);
-        let (key, record, reasons) = if sketch.open.is_empty() {
+        let (key, record, reasons, last) = if sketch.open.is_empty() {
             let (record, reasons) = self.planner.look_up(spec, &sketch.known)?;
             if let Some(record) = record.as_ref().filter(|_| reasons.is_empty() && !forced) {
                 let state = self.planner.views(spec, record)?;
@@ -97,9 +106,10 @@ impl<'d> Draft<'d> {
                 let bytes = record.outputs.iter().map(|output| output.bytes).sum();
                 return idle(Planned { node, state: State::Pullable { bytes }, key: Some(key), record: Some(record) });
             }
-            (Some(key), record, reasons)
+            (Some(key), record, reasons, None)
         } else {
-            (None, None, self.reasons(spec, &sketch)?)
+            let (reasons, last) = self.reasons(spec, &sketch)?;
+            (None, None, reasons, last)
         };
         let state = if forced {
             State::Stale { reasons: vec![Reason::Forced] }
@@ -108,25 +118,27 @@ impl<'d> Draft<'d> {
         } else {
             State::Stale { reasons }
         };
-        Ok(Decided { planned: Planned { node, state, key, record }, work: Some(sketch.work(work_of)) })
+        Ok(Decided { planned: Planned { node, state, key, record }, work: Some(sketch.work(work_of)), last })
     }
 
     /// Why a node has to run whatever its open inputs come out as; empty if its result may turn out to be there.
-    fn reasons(&self, node: &Node, sketch: &Sketch<'_>) -> Result<Vec<Reason>> {
+    ///
+    /// Also returns its last key, if it may come out with that again.
+    fn reasons(&self, node: &Node, sketch: &Sketch<'_>) -> Result<(Vec<Reason>, Option<Digest>)> {
         let cache = &self.workspace.cache;
-        let reasons = match cache.root(&node.instance.to_string())? {
-            None => vec![Reason::NeverBuilt],
+        let (reasons, last) = match cache.root(&node.instance.to_string())? {
+            None => (vec![Reason::NeverBuilt], None),
             Some(root) => match cache.record(root.key)? {
-                None => vec![Reason::RecordMissing],
+                None => (vec![Reason::RecordMissing], Some(root.key)),
                 Some(last) => match by_input(sketch.differences(&last.ingredients)) {
-                    reasons if reasons.is_empty() => sketch::lost(cache, &last),
-                    reasons => reasons,
+                    reasons if reasons.is_empty() => (sketch::lost(cache, &last), Some(last.key)),
+                    reasons => (reasons, None),
                 },
             },
         };
         let remote = self.planner.remote.is_some_and(Upstream::is_asked);
         let elsewhere = !reasons.is_empty() && (remote || self.kept()?.may_hold(sketch, cache));
-        Ok(if elsewhere { Vec::new() } else { reasons })
+        Ok((if elsewhere { Vec::new() } else { reasons }, last))
     }
 
     fn kept(&self) -> Result<&Kept> {

@@ -28,6 +28,12 @@ pub(super) struct Kind {
     pub(super) most_memory: u64,
 }
 
+/// Reads a file; whether it was accepted.
+type Reader = Box<dyn Fn(&[u8]) -> bool>;
+
+/// A kind by its name, and how to make it.
+type Named = (&'static str, fn() -> Kind);
+
 /// Whole files and their reader.
 pub(super) struct Variant {
     /// Whole files.
@@ -35,7 +41,7 @@ pub(super) struct Variant {
     /// Makes check sums right again, so that a changed file is not refused for them alone.
     pub(super) mend: Box<dyn Fn(&mut Vec<u8>)>,
     /// Reads a file; whether it was accepted.
-    pub(super) read: Box<dyn Fn(&[u8]) -> bool>,
+    pub(super) read: Reader,
 }
 
 impl Variant {
@@ -59,7 +65,7 @@ impl Variant {
 }
 
 /// All kinds by name.
-pub(super) fn all() -> Vec<(&'static str, fn() -> Kind)> {
+pub(super) fn all() -> Vec<Named> {
     vec![
         ("annotations", annotations),
         ("png", png),

@@ -320,6 +320,9 @@ fn links_in_the_store_are_not_followed() {
     );
 }
 
+/// Where something of the store is, which file there stands for all, and the exit code of `verify`.
+type Place<'a> = (&'a str, &'a dyn Fn(&Path) -> PathBuf, i32);
+
 #[test]
 fn what_is_no_file_in_the_store_is_damage_and_never_waited_for() {
     /// The first file below a folder.
@@ -327,7 +330,7 @@ fn what_is_no_file_in_the_store_is_damage_and_never_waited_for() {
         let path = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).min().unwrap();
         if path.is_dir() { first(&path) } else { path }
     }
-    let cases: [(&str, &dyn Fn(&Path) -> PathBuf, i32); 6] = [
+    let cases: [Place; 6] = [
         ("objects", &first, 4),
         ("actions", &first, 4),
         ("roots", &first, 4),

@@ -86,6 +86,25 @@ const CASES: &[Case] = &[
         expected: &[("annotations/a", "Stale -> Built"), ("score/a_constant", "Stale -> Built")],
     },
     Case {
+        name: "objects lost that two nodes have under one key, from files of different bytes",
+        targets: &["ingest/a", "ingest/b"],
+        edits: &[&[Edit::Forget("objects")]],
+        expected: &[("ingest/a", "Stale -> Built"), ("ingest/b", "Maybe -> Fresh")],
+    },
+    Case {
+        name: "records lost that two nodes have under one key",
+        targets: &["ingest/a", "ingest/b"],
+        edits: &[&[Edit::Forget("actions")]],
+        expected: &[("ingest/a", "Stale -> Built"), ("ingest/b", "Maybe -> Fresh")],
+    },
+    Case {
+        // What the two files have in common shows when they are read.
+        name: "two files of different bytes and equal content, never read",
+        targets: &["ingest/a", "ingest/b"],
+        edits: &[&[]],
+        expected: &[("ingest/a", "Stale -> Built"), ("ingest/b", "Stale -> Restored")],
+    },
+    Case {
         name: "records lost",
         targets: &["score/a_constant"],
         edits: &[&[Edit::Forget("actions")]],

@@ -346,12 +346,14 @@ impl Facts<'_> {
             (State::Fresh | State::Restorable | State::Modified { .. }, Ending::Built { .. }) => {
                 planned.key.is_some_and(|key| self.before.rotten.contains(&key))
             }
-            (State::Fresh, Ending::Fresh) => true,
-            (State::Restorable | State::Modified { .. }, Ending::Restored) => true,
-            (State::Stale { .. } | State::Maybe { .. }, Ending::Built { .. }) => true,
-            (State::Maybe { .. }, Ending::Fresh | Ending::Restored) => true,
+            (State::Fresh, Ending::Fresh)
+            | (State::Restorable | State::Modified { .. }, Ending::Restored)
+            | (State::Stale { .. } | State::Maybe { .. }, Ending::Built { .. })
+            | (State::Maybe { .. }, Ending::Fresh | Ending::Restored) => true,
             // Two sources of different bytes came out equal, or of two that do the same the later one was quicker.
-            (State::Stale { .. }, Ending::Restored) => self.key.is_some_and(|key| self.built.contains(&key)),
+            (State::Stale { .. }, Ending::Fresh | Ending::Restored) => {
+                self.key.is_some_and(|key| self.built.contains(&key))
+            }
             _ => false,
         };
         if !allowed {

@@ -145,9 +145,9 @@ impl World {
     /// Everything but the models.
     fn write_data(&self, root: &Path) {
         put(&root.join("pipeline.toml"), Some(self.pipeline().into_bytes()));
-        for set in 0..SETS.len() {
+        for (set, name) in SETS.iter().enumerate() {
             let text = (!self.missing[set]).then(|| self.annotations(set).into_bytes());
-            put(&root.join(format!("{}.json", SETS[set])), text);
+            put(&root.join(format!("{name}.json")), text);
         }
         for (image, picture) in self.pictures.iter().enumerate() {
             put(&root.join("imgs").join(IMAGES[image].0), paint(image, *picture));

@@ -127,10 +127,11 @@ impl Sources {
         while let Some(found) = open.pop() {
             let apart =
                 matches!(&found, Found::File(module) if module.first().is_none_or(|first| APART.contains(&&**first)));
-            if !apart && known.insert(found.clone()) {
-                if let Found::File(module) = &found {
-                    open.extend(self.needs(module));
-                }
+            if !apart
+                && known.insert(found.clone())
+                && let Found::File(module) = &found
+            {
+                open.extend(self.needs(module));
             }
         }
         known

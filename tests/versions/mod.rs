@@ -67,9 +67,10 @@ impl Table {
     }
 
     fn text(&self) -> String {
-        let versions: String = self.versions.iter().map(|(stage, version)| format!("{stage} = {version}\n")).collect();
-        let decides: String = self.decides.iter().map(|(what, line)| format!("{what:?} = {line:?}\n")).collect();
-        format!("[versions]\n{versions}\n[decides]\n{decides}")
+        let versions = self.versions.iter().map(|(stage, version)| format!("{stage} = {version}"));
+        let decides = self.decides.iter().map(|(what, line)| format!("{what:?} = {line:?}"));
+        let lines = |lines: Vec<String>| lines.join("\n");
+        format!("[versions]\n{}\n\n[decides]\n{}\n", lines(versions.collect()), lines(decides.collect()))
     }
 
     /// What changed since `old`, one line per stage; empty if nothing did.
