@@ -15,7 +15,7 @@ use crate::pipeline::resources::{MeteorFiles, fetched_meteor};
 use crate::progress::Interrupted;
 use crate::ui::{self, Ui};
 
-/// Get models and what metrics need: the only command that uses the network.
+/// Get models and what metrics need; other commands use the network only for a remote store.
 ///
 /// Models are named by hub id and revision, such as `gpt2` or `openai/clip-vit-base-patch32@refs/pr/15`, and come into the
 /// Hugging Face cache, where Python finds them too. Without a name, all hub models of pipeline.toml are fetched.

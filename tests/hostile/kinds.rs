@@ -31,6 +31,9 @@ pub(super) struct Kind {
 /// Reads a file; whether it was accepted.
 type Reader = Box<dyn Fn(&[u8]) -> bool>;
 
+/// Makes check sums right again.
+type Mender = Box<dyn Fn(&mut Vec<u8>)>;
+
 /// A kind by its name, and how to make it.
 type Named = (&'static str, fn() -> Kind);
 
@@ -39,7 +42,7 @@ pub(super) struct Variant {
     /// Whole files.
     pub(super) seeds: Vec<Vec<u8>>,
     /// Makes check sums right again, so that a changed file is not refused for them alone.
-    pub(super) mend: Box<dyn Fn(&mut Vec<u8>)>,
+    pub(super) mend: Mender,
     /// Reads a file; whether it was accepted.
     pub(super) read: Reader,
 }
