@@ -62,7 +62,7 @@ pub use partial::{PartialDir, Slot};
 pub use pin::Pin;
 pub use reason::{Reason, changed_columns};
 pub use record::{Output, Publication, Record};
-pub use remote::{Pushed, Remote, RemoteError, RemoteSettings, Sent};
+pub use remote::{Pushed, Remote, RemoteError, RemoteSettings, Sent, without_credentials};
 pub use runs::{Event, Outcome, RunLog};
 pub use stat::StatCache;
 pub use state::{Build, Root};
@@ -128,7 +128,9 @@ impl Cache {
     /// A folder that does not exist is an empty cache. Fails if the folder was written by another version.
     pub fn peek(dir: &Path) -> Result<Self, CacheError> {
         let cache = Self::at(dir, false);
-        cache.has_known_format()?;
+        if !cache.has_known_format()? && cache.format()?.is_none() {
+            cache.refuse_strangers()?;
+        }
         Ok(cache)
     }
 
@@ -172,7 +174,7 @@ impl Cache {
         };
         for name in entries.flatten().map(|e| e.file_name()) {
             // FORMAT may have come just now, from another program that opens the same new cache.
-            let files = ["CACHEDIR.TAG", "FORMAT", "stat.txt"];
+            let files = ["CACHEDIR.TAG", "FORMAT", "remote.txt", "stat.txt"];
             let known = name.to_str().is_some_and(|n| FOLDERS.contains(&n) || files.contains(&n))
                 || file::writer(&name).is_some();
             if !known {

@@ -82,19 +82,33 @@ pub fn code(error: &anyhow::Error) -> u8 {
             Some(HubError::BadId { .. } | HubError::BadRevision { .. }) => return USAGE,
             _ => {}
         }
-        match cause.downcast_ref::<RemoteError>() {
-            Some(RemoteError::Settings { .. } | RemoteError::Format { .. }) => return USAGE,
-            Some(RemoteError::Corrupt { .. } | RemoteError::Lost { .. }) => return CORRUPT,
-            Some(RemoteError::Down { .. }) => return IO,
-            _ => {}
+        if let Some(error) = cause.downcast_ref::<RemoteError>() {
+            return of_remote(error);
         }
-        match cause.downcast_ref::<CacheError>() {
-            Some(CacheError::LockTimeout { .. }) => return LOCKED,
-            Some(CacheError::Interrupted { .. }) => return INTERRUPTED,
-            Some(CacheError::ChangedWhileRead(_)) => return FAILED,
-            Some(_) => return IO,
-            None => {}
+        if let Some(error) = cause.downcast_ref::<CacheError>() {
+            return of_cache(error);
         }
     }
     FAILED
+}
+
+fn of_remote(error: &RemoteError) -> u8 {
+    match error {
+        RemoteError::Settings { .. } | RemoteError::Format { .. } => USAGE,
+        RemoteError::Corrupt { .. } | RemoteError::Lost { .. } => CORRUPT,
+        RemoteError::Down { .. } | RemoteError::Refused { .. } => IO,
+        RemoteError::Conflict(_) => FAILED,
+        RemoteError::Cache(error) => of_cache(error),
+        RemoteError::Interrupted(_) => INTERRUPTED,
+    }
+}
+
+fn of_cache(error: &CacheError) -> u8 {
+    match error {
+        CacheError::LockTimeout { .. } => LOCKED,
+        CacheError::Interrupted { .. } => INTERRUPTED,
+        CacheError::ChangedWhileRead(_) => FAILED,
+        CacheError::Name { .. } => USAGE,
+        _ => IO,
+    }
 }

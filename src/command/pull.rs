@@ -1,6 +1,5 @@
 //! `rsic pull`.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,11 +10,12 @@ use super::Global;
 use super::remote::{self, side_by_side};
 use crate::cache::{Record, Remote};
 use crate::digest::Digest;
+use crate::pipeline::inputs::LostObject;
 use crate::pipeline::lockfile::{self, Locked, Lockfile};
 use crate::pipeline::run::{Ending, Reporter as _};
 use crate::pipeline::target::{self, UsageError};
 use crate::pipeline::{NodeId, Workspace, show};
-use crate::progress::{Progress, Unseen};
+use crate::progress::{Interrupted, Progress, Silent, Unseen};
 use crate::ui::Ui;
 
 /// Fetch the results that pipeline.lock names from the remote store, without building and without the sources.
@@ -36,25 +36,33 @@ impl Pull {
         let remote = remote::open(&workspace)?;
         let wanted = self.wanted(&workspace)?;
         let progress = ui.progress("pull");
-        progress.begin("fetched", wanted.len() as u64, "results");
+        progress.begin("looks at", wanted.len() as u64, "results");
         let jobs: Vec<(NodeId, &Locked)> = wanted.iter().map(|(node, locked)| (*node, locked)).collect();
         let results = side_by_side(&jobs, |(_, locked)| {
             let result = fetch(&workspace, &remote, locked, &Unseen(progress.as_ref()));
+            let result = result.and_then(|own| {
+                // What it was made from, as far as it is still known by its key: pins and collections keep it with it.
+                locked.needs.iter().try_for_each(|key| need(&workspace, &remote, *key, &Unseen(progress.as_ref())))?;
+                Ok(own)
+            });
             progress.advance(1);
             result
         });
         drop(progress);
-        workspace.cache.set_remote_rests(remote.url(), false);
         let mut failures = Vec::new();
-        let keys: BTreeMap<NodeId, Digest> = jobs.iter().map(|(node, locked)| (*node, locked.key)).collect();
         // The order of nodes is that of a build, so that what is read comes before its readers.
-        for ((node, _), result) in jobs.iter().zip(results) {
+        for ((node, locked), result) in jobs.iter().zip(results) {
             let name = workspace.graph.name(*node);
             let shown = result.and_then(|(record, bytes)| {
-                let upstream = workspace.graph.closure(&[*node]);
-                let needs: Vec<Digest> =
-                    upstream.iter().filter(|up| *up != node).filter_map(|up| keys.get(up).copied()).collect();
-                let news = show::show(&workspace, *node, &record, &needs, ui)?;
+                let show = |record| show::show(&workspace, *node, record, &locked.needs, ui);
+                let news = match show(&record) {
+                    // It had the right size and the wrong bytes, and is in quarantine by now.
+                    Err(error) if error.is::<LostObject>() => {
+                        remote.pull(&workspace.cache, &record, &Silent)?;
+                        show(&record)?
+                    }
+                    shown => shown?,
+                };
                 Ok(if bytes > 0 {
                     Ending::Pulled { bytes }
                 } else if news {
@@ -106,8 +114,11 @@ impl Pull {
 /// The result itself, and how many bytes came.
 fn fetch(workspace: &Workspace, remote: &Remote, locked: &Locked, progress: &dyn Progress) -> Result<(Record, u64)> {
     let cache = &workspace.cache;
+    if progress.cancelled() {
+        return Err(Interrupted.into());
+    }
     if let Some(record) = cache.record(locked.key)?
-        && Locked::of(&record) == *locked
+        && locked.is(&record)
         && record.outputs.iter().all(|output| cache.has(&output.stored()))
     {
         return Ok((record, 0));
@@ -116,10 +127,20 @@ fn fetch(workspace: &Workspace, remote: &Remote, locked: &Locked, progress: &dyn
         let hint = "`rsic push` where it was built sends it";
         return Err(anyhow!("{} has no result under key {}; {hint}", remote.url(), locked.key.short()));
     };
-    if Locked::of(&record) != *locked {
+    if !locked.is(&record) {
         let why = "it is not the result that pipeline.lock names";
         return Err(anyhow!("{}: the result under key {}: {why}", remote.url(), locked.key.short()));
     }
     let bytes = remote.pull(cache, &record, progress)?;
     Ok((record, bytes))
+}
+
+/// The record under a key with its objects, if it can be had; what is not there is not needed to use the result.
+fn need(workspace: &Workspace, remote: &Remote, key: Digest, progress: &dyn Progress) -> Result<()> {
+    let cache = &workspace.cache;
+    let here = cache.record(key)?.is_some_and(|record| record.outputs.iter().all(|output| cache.has(&output.stored())));
+    if !here && let Some(record) = remote.record(key)? {
+        remote.pull(cache, &record, progress)?;
+    }
+    Ok(())
 }

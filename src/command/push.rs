@@ -12,6 +12,7 @@ use super::remote::{self, side_by_side};
 use crate::cache::{CacheError, Record, Sent};
 use crate::digest::Digest;
 use crate::pipeline::{Workspace, target};
+use crate::progress::Interrupted;
 use crate::ui::{self, Ui};
 
 /// Send the last results of targets to the remote store, with all that they were made from.
@@ -38,11 +39,18 @@ impl Push {
         let remote = remote::open(&workspace)?;
         let records = self.records(&workspace)?;
         let progress = ui.progress("push");
-        progress.begin("sent", records.values().flat_map(|(_, r)| &r.outputs).map(|o| o.bytes).sum(), "bytes");
+        progress.begin("at most", records.values().flat_map(|(_, r)| &r.outputs).map(|o| o.bytes).sum(), "bytes");
         let keys: Vec<Digest> = records.keys().copied().collect();
-        let sent = side_by_side(&keys, |key| remote.push(&workspace.cache, *key, self.verify, progress.as_ref()));
+        let sent = side_by_side(&keys, |key| {
+            if progress.cancelled() {
+                return Err(Interrupted.into());
+            }
+            remote.push(&workspace.cache, *key, self.verify, progress.as_ref())
+        });
         drop(progress);
-        workspace.cache.set_remote_rests(remote.url(), false);
+        if sent.iter().any(Result::is_ok) {
+            workspace.cache.set_remote_rests(remote.url(), false);
+        }
         let (mut new, mut there, mut mended, mut objects, mut bytes) = (0, 0, 0, 0, 0);
         let mut failures = Vec::new();
         for (key, result) in keys.iter().zip(sent) {
@@ -88,19 +96,22 @@ impl Push {
             let nodes = target::resolve(&workspace.graph, &self.targets)?;
             nodes.into_iter().map(|node| workspace.graph.name(node)).collect()
         };
-        let mut records = BTreeMap::new();
+        let mut records: BTreeMap<Digest, (String, Record)> = BTreeMap::new();
         for name in names {
             let Some(build) = cache.builds(&name)?.into_iter().next() else {
                 return Err(CacheError::NoResult(name).into());
             };
             for key in build.needs.iter().chain([&build.key]) {
-                let Some(record) = cache.record(*key)? else { return Err(CacheError::NoResult(name).into()) };
-                let known =
-                    if *key == build.key { name.clone() } else { format!("{} for {name}", record.ingredients.stage) };
-                let entry = records.entry(*key).or_insert_with(|| (known.clone(), record));
-                if *key == build.key {
-                    entry.0 = known;
+                if let Some((known, _)) = records.get_mut(key) {
+                    if *key == build.key {
+                        known.clone_from(&name);
+                    }
+                    continue;
                 }
+                let Some(record) = cache.record(*key)? else { return Err(CacheError::NoResult(name).into()) };
+                let own = *key == build.key;
+                let known = if own { name.clone() } else { format!("{} for {name}", record.ingredients.stage) };
+                records.insert(*key, (known, record));
             }
         }
         Ok(records)

@@ -55,11 +55,11 @@ impl<'d> Draft<'d> {
     fn name_twins(&mut self, nodes: &[NodeId]) {
         let mut workers: BTreeMap<Digest, NodeId> = BTreeMap::new();
         for node in nodes {
-            let Some(Decided { planned, work: Some(work), last }) = self.decided.get_mut(node) else { continue };
-            let works = [Some(*work), *last];
+            let Some(Decided { planned, work, last }) = self.decided.get_mut(node) else { continue };
+            let works = [*work, *last];
             let first = works.iter().flatten().find_map(|work| workers.get(work)).copied();
             if let Some(first) = first
-                && matches!(planned.state, State::Stale { .. })
+                && matches!(planned.state, State::Stale { .. } | State::Pullable { .. })
                 && !self.forced.contains(node)
             {
                 planned.state = State::Maybe { upstream: vec![self.workspace.graph.name(first)] };
@@ -104,7 +104,8 @@ impl<'d> Draft<'d> {
             let offered = self.planner.remote.filter(|_| !forced).and_then(|remote| remote.offer(key));
             if let Some(record) = offered {
                 let bytes = record.outputs.iter().map(|output| output.bytes).sum();
-                return idle(Planned { node, state: State::Pullable { bytes }, key: Some(key), record: Some(record) });
+                let planned = Planned { node, state: State::Pullable { bytes }, key: Some(key), record: Some(record) };
+                return Ok(Decided { planned, work: None, last: Some(key) });
             }
             (Some(key), record, reasons, None)
         } else {

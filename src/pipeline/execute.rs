@@ -237,7 +237,6 @@ impl Execution<'_> {
             "parameters": self.ingredients.parameters,
             "inputs": self.ingredients.inputs,
             "environment": self.ingredients.environment,
-            "rsic": env!("CARGO_PKG_VERSION"),
         })
     }
 

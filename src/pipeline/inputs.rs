@@ -16,11 +16,13 @@ use crate::stage::{Expected, Inputs, Loaded, Origin};
 /// An object that was there when the build began turned out to be damaged or gone.
 #[derive(Debug, thiserror::Error)]
 #[error("output `{output}` of {instance} is damaged or gone")]
-pub(super) struct LostObject {
+pub struct LostObject {
     /// Whose output it is.
-    pub(super) instance: String,
+    /// The node that made it.
+    pub instance: String,
     /// The output.
-    pub(super) output: String,
+    /// The output.
+    pub output: String,
 }
 
 /// All inputs of a node whose upstream records are known; its source files must be what `sources` says.

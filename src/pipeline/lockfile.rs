@@ -5,7 +5,7 @@
 //! build with other parameters (`-p`) leaves it alone.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -42,14 +42,25 @@ pub struct Locked {
     pub key: Digest,
     /// The objects by the name of the output.
     pub outputs: BTreeMap<String, Digest>,
+    /// The keys of all that it was made from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<Digest>,
 }
 
 impl Locked {
-    /// What is to be written down of a record.
-    pub fn of(record: &Record) -> Self {
-        let outputs = record.outputs.iter().map(|output| (output.name.clone(), output.object)).collect();
-        Self { key: record.key, outputs }
+    fn of(record: &Record, mut needs: Vec<Digest>) -> Self {
+        needs.sort();
+        Self { key: record.key, outputs: objects(record), needs }
     }
+
+    /// Whether a record is the very result that was written down.
+    pub fn is(&self, record: &Record) -> bool {
+        self.key == record.key && self.outputs == objects(record)
+    }
+}
+
+fn objects(record: &Record) -> BTreeMap<String, Digest> {
+    record.outputs.iter().map(|output| (output.name.clone(), output.object)).collect()
 }
 
 impl Lockfile {
@@ -85,24 +96,46 @@ pub(super) fn is_kept(config: &Config, overrides: &[String]) -> bool {
     config.store.remote.is_some() && overrides.iter().all(|item| item.starts_with("store."))
 }
 
+/// Fails if the file is there and cannot be used: before hours of work, not after them.
+pub(super) fn check(workspace: &Workspace) -> Result<()> {
+    if workspace.keeps_lockfile {
+        Lockfile::load(&workspace.root)?;
+    }
+    Ok(())
+}
+
 /// Writes down the results of a build beside those of earlier ones; targets that are no more are left out.
 pub(super) fn update(workspace: &Workspace, records: &BTreeMap<NodeId, Record>) -> Result<()> {
     if !workspace.keeps_lockfile || records.is_empty() {
         return Ok(());
     }
-    let path: PathBuf = workspace.root.join(FILE);
-    let patience = Patience { command: "rsic build", instance: FILE, timeout: None, cancelled: &|| false };
-    let lock = Digest::derive(CONTEXT, path.as_os_str().as_encoded_bytes());
-    let _guard = workspace.cache.lock(lock, &patience, &mut |_| ())?;
-    let old = Lockfile::load(&workspace.root)?;
-    let mut new = Lockfile { version: VERSION, results: old.clone().unwrap_or_default().results };
-    new.results.retain(|name, _| workspace.graph.find(name).is_some());
-    for (node, record) in records {
-        new.results.insert(workspace.graph.name(*node), Locked::of(record));
-    }
-    if old.as_ref() == Some(&new) {
+    let (old, new) = both(workspace, records)?;
+    if old == new {
         return Ok(());
     }
+    let path = workspace.root.join(FILE);
+    let patience = Patience { command: "rsic build", instance: FILE, timeout: None, cancelled: &|| false };
+    let lock = Digest::derive(CONTEXT, path.as_os_str().as_encoded_bytes());
+    let _guard = match workspace.cache.lock(lock, &patience, &mut |_| ()) {
+        // Who cannot lock there cannot build there, either.
+        Err(error) if error.is_read_only() => None,
+        guard => Some(guard?),
+    };
+    // Another build may have written meanwhile.
+    let (_, new) = both(workspace, records)?;
     let text = toml::to_string(&new).context("cannot write pipeline.lock")?;
     Ok(replace_file(&path, format!("{HEADER}{text}").as_bytes())?)
+}
+
+/// What the file says, and what it is to say.
+fn both(workspace: &Workspace, records: &BTreeMap<NodeId, Record>) -> Result<(Lockfile, Lockfile)> {
+    let old = Lockfile::load(&workspace.root)?.unwrap_or_default();
+    let mut new = Lockfile { version: VERSION, results: old.results.clone() };
+    new.results.retain(|name, _| workspace.graph.find(name).is_some());
+    for (&node, record) in records {
+        let upstream = workspace.graph.closure(&[node]).into_iter().filter(|up| *up != node);
+        let needs = upstream.filter_map(|up| records.get(&up).map(|record| record.key)).collect();
+        new.results.insert(workspace.graph.name(node), Locked::of(record, needs));
+    }
+    Ok((old, new))
 }

@@ -95,6 +95,7 @@ const REPAIRS: usize = 3;
 ///
 /// An object that turns out to be damaged when it is read is in quarantine by then; the build starts again and makes it anew.
 pub fn build(workspace: &Workspace, targets: &[NodeId], options: &Options, reporter: &dyn Reporter) -> Result<Summary> {
+    lockfile::check(workspace)?;
     let mut options = options.clone();
     let remote = Upstream::new(workspace, options.offline);
     let mut repairs: BTreeMap<(String, String), usize> = BTreeMap::new();
@@ -103,7 +104,7 @@ pub fn build(workspace: &Workspace, targets: &[NodeId], options: &Options, repor
         let mut summary = pass(workspace, targets, &options, &remote, reporter)?;
         for (node, ending) in &mut summary.endings {
             match ending {
-                Ending::Built { .. } => _ = built.insert(*node, ending.clone()),
+                Ending::Built { .. } | Ending::Pulled { .. } => _ = built.insert(*node, ending.clone()),
                 // What one pass built the next finds.
                 Ending::Fresh | Ending::Restored => {
                     if let Some(before) = built.get(node) {
@@ -115,7 +116,9 @@ pub fn build(workspace: &Workspace, targets: &[NodeId], options: &Options, repor
         }
         let lost = summary.failures.iter().find_map(|(_, error)| error.downcast_ref::<LostObject>());
         let Some(lost) = lost else {
-            lockfile::update(workspace, &summary.records)?;
+            if let Err(error) = lockfile::update(workspace, &summary.records) {
+                reporter.remark("build", &format!("cannot write down the results: {error:#}"));
+            }
             return Ok(summary);
         };
         let times = repairs.entry((lost.instance.clone(), lost.output.clone())).or_default();

@@ -13,7 +13,7 @@ use crate::digest::Digest;
 /// Puts every output of a node at its stable path and remembers the key under the node's name, with the keys of all that
 /// it `needs`; returns whether any of it was new.
 ///
-/// Fails with [`LostObject`] if an object of the record is missing or damaged.
+/// Fails with `LostObject` if an object of the record is missing or damaged.
 pub fn show(
     workspace: &Workspace,
     node: NodeId,

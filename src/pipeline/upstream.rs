@@ -36,8 +36,8 @@ impl<'a> Upstream<'a> {
 
     /// The record under `key`, if the store has it with all its objects.
     pub fn offer(&self, key: Digest) -> Option<Record> {
-        let remote = self.remote()?;
-        match remote.offer(key) {
+        let remote = self.remote().filter(|_| !self.down.load(Ordering::Relaxed))?;
+        match remote.offer(&self.workspace.cache, key) {
             Ok(record) => record,
             Err(error) => {
                 self.complain(remote, &error);
@@ -50,11 +50,11 @@ impl<'a> Upstream<'a> {
     ///
     /// Fails only if the user stops, or if the cache does.
     pub(super) fn pull(&self, key: Digest, progress: &dyn Fn() -> Box<dyn Progress>) -> Result<Option<(Record, u64)>> {
-        let Some(remote) = self.remote() else { return Ok(None) };
+        let Some(remote) = self.remote().filter(|_| !self.down.load(Ordering::Relaxed)) else { return Ok(None) };
         let pulled = remote.record(key).and_then(|found| {
             let Some(record) = found else { return Ok(None) };
             let progress = progress();
-            progress.begin("pulled", record.outputs.iter().map(|output| output.bytes).sum(), "bytes");
+            progress.begin("at most", record.outputs.iter().map(|output| output.bytes).sum(), "bytes");
             let bytes = remote.pull(&self.workspace.cache, &record, progress.as_ref())?;
             Ok(Some((record, bytes)))
         });
@@ -63,7 +63,8 @@ impl<'a> Upstream<'a> {
                 self.workspace.cache.set_remote_rests(remote.url(), false);
                 Ok(pulled)
             }
-            Err(error @ (RemoteError::Cache(_) | RemoteError::Interrupted(_))) => Err(plain(error)),
+            Err(RemoteError::Interrupted(stop)) => Err(stop.into()),
+            Err(error @ RemoteError::Cache(_)) => Err(error.into()),
             Err(error) => {
                 self.complain(remote, &error);
                 Ok(None)
@@ -100,11 +101,14 @@ impl<'a> Upstream<'a> {
 
     fn complain(&self, remote: &Remote, error: &RemoteError) {
         match error {
-            RemoteError::Down { .. } => {
-                if !self.down.swap(true, Ordering::Relaxed) {
-                    self.workspace.cache.set_remote_rests(remote.url(), true);
-                    self.remark(format!("{error}; going on without the remote store"));
+            RemoteError::Down { .. } | RemoteError::Refused { .. } | RemoteError::Format { .. } => {
+                if self.down.swap(true, Ordering::Relaxed) {
+                    return;
                 }
+                if matches!(error, RemoteError::Down { .. }) {
+                    self.workspace.cache.set_remote_rests(remote.url(), true);
+                }
+                self.remark(format!("{error}; going on without the remote store"));
             }
             _ => self.remark(format!("{error}; it is computed instead")),
         }
@@ -112,14 +116,5 @@ impl<'a> Upstream<'a> {
 
     fn remark(&self, text: String) {
         self.remarks.lock().unwrap_or_else(PoisonError::into_inner).push(text);
-    }
-}
-
-/// The error behind a failed pull, so that exit codes and hints are those of the cache.
-fn plain(error: RemoteError) -> anyhow::Error {
-    match error {
-        RemoteError::Cache(error) => error.into(),
-        RemoteError::Interrupted(stop) => stop.into(),
-        other => other.into(),
     }
 }

@@ -25,6 +25,16 @@ pub enum RemoteError {
         /// The answer, or that there was none.
         why: String,
     },
+    /// The store is there, and does not allow it.
+    #[error("cannot {doing} {url}: {why}")]
+    Refused {
+        /// What was tried, such as `read`.
+        doing: &'static str,
+        /// The address within the store.
+        url: String,
+        /// The answer.
+        why: String,
+    },
     /// The place holds something else, or is of another version.
     #[error("{url} says `{found}`, but this program knows only `{known}`")]
     Format {
@@ -68,6 +78,10 @@ impl RemoteError {
             Self::Down { .. } => {
                 "check `store.remote` in pipeline.toml, the network, and the credentials in the environment; \
                  `rsic build --offline` does not ask the remote store"
+            }
+            Self::Refused { .. } => {
+                "check the credentials in the environment; they must allow to list, or a file that is not there is \
+                 refused, too; `rsic build --offline` does not ask the remote store"
             }
             Self::Format { .. } => "name another place in `store.remote.url`, or use the program that wrote this one",
             Self::Corrupt { .. } | Self::Lost { .. } => {

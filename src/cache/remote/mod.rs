@@ -28,12 +28,12 @@ use object_store::path::Path;
 use object_store::{GetResult, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
 use tokio::runtime::Runtime;
 
-use super::{CacheError, Object, Record, file};
+use super::{Cache, CacheError, Object, Record, file};
 use crate::digest::Digest;
 
 pub use error::RemoteError;
 pub use push::{Pushed, Sent};
-pub use settings::RemoteSettings;
+pub use settings::{RemoteSettings, without_credentials};
 
 /// The line in FORMAT.
 const FORMAT: &str = "rsic remote 1";
@@ -59,7 +59,22 @@ struct State {
     /// Whether FORMAT was there and right.
     greeted: Option<bool>,
     /// Why nothing is asked any more.
-    down: Option<String>,
+    down: Option<Silence>,
+}
+
+/// The first question that was not answered.
+#[derive(Clone, Debug)]
+struct Silence {
+    doing: &'static str,
+    url: String,
+    why: String,
+    refused: bool,
+}
+
+impl From<Silence> for RemoteError {
+    fn from(Silence { doing, url, why, refused }: Silence) -> Self {
+        if refused { Self::Refused { doing, url, why } } else { Self::Down { doing, url, why } }
+    }
 }
 
 impl Remote {
@@ -98,10 +113,10 @@ impl Remote {
         record.map(Some).ok_or_else(|| self.corrupt(&path, "it is not a record of this key".to_owned()))
     }
 
-    /// The record of an action if all its objects are there too, as far as their sizes tell.
-    pub fn offer(&self, key: Digest) -> Result<Option<Record>, RemoteError> {
+    /// The record of an action if all its objects are there or in `cache`, as far as their sizes tell.
+    pub fn offer(&self, cache: &Cache, key: Digest) -> Result<Option<Record>, RemoteError> {
         let Some(record) = self.record(key)? else { return Ok(None) };
-        for output in &record.outputs {
+        for output in record.outputs.iter().filter(|output| !cache.has(&output.stored())) {
             if self.size(&self.object_path(&output.stored()))? != Some(output.bytes) {
                 return Ok(None);
             }
@@ -189,20 +204,35 @@ impl Remote {
         path: &Path,
         question: impl Future<Output = object_store::Result<T>>,
     ) -> Result<Option<T>, RemoteError> {
-        let down = |why| RemoteError::Down { doing, url: self.shown(path), why };
-        if let Some(why) = &self.state().down {
-            return Err(down(why.clone()));
+        if let Some(silence) = &self.state().down {
+            return Err(silence.clone().into());
         }
-        let Some(runtime) = &self.runtime else { return Err(down("the handle is closed".to_owned())) };
-        let answer = runtime.block_on(async { tokio::time::timeout(patience, question).await });
-        let why = match answer {
-            Ok(Ok(answer)) => return Ok(Some(answer)),
-            Ok(Err(object_store::Error::NotFound { .. })) => return Ok(None),
-            Ok(Err(error)) => settings::clean(&chain(&error)),
-            Err(_) => format!("no answer within {} s", patience.as_secs()),
+        let answer = self.wait(patience, question);
+        let late = answer.is_none();
+        let (why, refused) = match answer {
+            Some(Ok(answer)) => return Ok(Some(answer)),
+            Some(Err(object_store::Error::NotFound { .. })) => return Ok(None),
+            Some(Err(error)) => (settings::clean(&chain(&error)), is_refusal(&error)),
+            None => (format!("no answer within {} s", patience.as_secs()), false),
         };
-        self.state().down = Some(why.clone());
-        Err(down(why))
+        let silence = Silence { doing, url: self.shown(path), why, refused };
+        // What a folder says of one file is not said of the others.
+        if late || self.folder.is_none() {
+            self.state().down.get_or_insert_with(|| silence.clone());
+        }
+        Err(silence.into())
+    }
+
+    /// The answer, if it comes in time.
+    fn wait<T>(&self, patience: Duration, question: impl Future<Output = T>) -> Option<T> {
+        let runtime = self.runtime.as_ref()?;
+        runtime.block_on(async { tokio::time::timeout(patience, question).await }).ok()
+    }
+
+    /// There is nothing to write into, such as a bucket.
+    fn nowhere(&self, path: &Path) -> RemoteError {
+        let why = "there is no such bucket or container".to_owned();
+        RemoteError::Down { doing: "write", url: self.shown(path), why }
     }
 
     fn start(&self, path: &Path) -> Result<Option<GetResult>, RemoteError> {
@@ -231,8 +261,9 @@ impl Remote {
                 other => other.map(|_| true),
             }
         })?;
+        let written = written.ok_or_else(|| self.nowhere(path))?;
         self.settle(path)?;
-        written.ok_or_else(|| RemoteError::Lost { url: self.shown(path) })
+        Ok(written)
     }
 
     /// Makes a new file durable where that is up to us.
@@ -256,6 +287,11 @@ impl Drop for Remote {
             runtime.shutdown_background();
         }
     }
+}
+
+/// Whether the store is there and does not want us.
+fn is_refusal(error: &object_store::Error) -> bool {
+    matches!(error, object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. })
 }
 
 /// An error with its causes, each once.

@@ -8,6 +8,7 @@ use object_store::path::Path;
 use object_store::{ObjectStoreExt as _, PutPayload, WriteMultipart};
 
 use super::{Remote, RemoteError};
+use crate::cache::object::Found;
 use crate::cache::{Cache, CacheError, Object, Record, file};
 use crate::digest::Digest;
 use crate::progress::{Interrupted, Progress};
@@ -55,8 +56,18 @@ impl Remote {
             return Err(CacheError::NoResult(format!("key {}", key.short())).into());
         };
         self.found()?;
+        let theirs = match self.record(key) {
+            Ok(Some(theirs)) if !same(&theirs, &record) => return Err(RemoteError::Conflict(key)),
+            Ok(theirs) => theirs,
+            Err(RemoteError::Corrupt { .. }) => None,
+            Err(error) => return Err(error),
+        };
         let mut pushed = Pushed { record: Sent::There, objects: 0, bytes: 0 };
-        for output in &record.outputs {
+        // The objects of the record that is there, which may be encoded in another way.
+        for output in &theirs.as_ref().unwrap_or(&record).outputs {
+            if progress.cancelled() {
+                return Err(Interrupted.into());
+            }
             let object = output.stored();
             let path = self.object_path(&object);
             if !self.holds(&path, &object, verify, progress)? {
@@ -66,7 +77,9 @@ impl Remote {
             }
             progress.advance(object.bytes);
         }
-        pushed.record = self.send_record(&record)?;
+        if theirs.is_none() {
+            pushed.record = self.send_record(&record)?;
+        }
         Ok(pushed)
     }
 
@@ -81,15 +94,20 @@ impl Remote {
     fn send(&self, cache: &Cache, object: &Object, path: &Path, progress: &dyn Progress) -> Result<(), RemoteError> {
         if object.bytes <= PART {
             let Some(bytes) = cache.get(object)? else { return Err(lost(object)) };
-            self.send_some(path, self.store.put(path, PutPayload::from(bytes)))?;
+            let sent = self.send_some(path, self.store.put(path, PutPayload::from(bytes)))?;
+            sent.ok_or_else(|| self.nowhere(path))?;
         } else {
             self.send_parts(cache, object, path, progress)?;
         }
         self.settle(path)?;
-        match self.read_through(path, progress)? {
-            Some(found) if found == (object.digest, object.bytes) => Ok(()),
-            _ => Err(self.corrupt(path, "what was uploaded does not come back the same".to_owned())),
+        let back = self.read_through(path, progress);
+        if matches!(back, Ok(Some(found)) if found == (object.digest, object.bytes)) {
+            return Ok(());
         }
+        // Whoever comes next would take a file of the right size for whole.
+        _ = self.wait(self.patience, self.store.delete(path));
+        back?;
+        Err(self.corrupt(path, "what was uploaded does not come back the same".to_owned()))
     }
 
     /// Sends a large object in parts; a local file that turns out to be damaged leaves nothing there.
@@ -134,13 +152,18 @@ impl Remote {
         let whole = Digest::from(hasher.finalize()) == object.digest;
         match sent {
             Ok(()) if whole => {
-                self.send_some(path, upload.finish())?;
+                self.send_some(path, upload.finish())?.ok_or_else(|| self.nowhere(path))?;
                 Ok(())
             }
             sent => {
-                // What is left of it there is for the service to sweep: it never had a name.
-                _ = self.ask("write", path, upload.abort());
-                sent.and_then(|()| if whole { Ok(()) } else { Err(lost(object)) })
+                // Even if the store does not answer any more: parts that stay are paid for.
+                _ = self.wait(self.patience, upload.abort());
+                sent?;
+                // So that the next build makes it anew.
+                if let Found::Damaged(seen) = cache.find_object(object)? {
+                    cache.quarantine(&place, seen);
+                }
+                Err(lost(object))
             }
         }
     }
@@ -152,10 +175,11 @@ impl Remote {
             Sent::New
         } else {
             match self.record(record.key) {
-                Ok(Some(theirs)) if theirs == *record => return Ok(Sent::There),
+                Ok(Some(theirs)) if same(&theirs, record) => return Ok(Sent::There),
                 Ok(Some(_)) => return Err(RemoteError::Conflict(record.key)),
                 Ok(None) | Err(RemoteError::Corrupt { .. }) => {
-                    self.ask("write", &path, self.store.put(&path, PutPayload::from(text)))?;
+                    let sent = self.ask("write", &path, self.store.put(&path, PutPayload::from(text)))?;
+                    sent.ok_or_else(|| self.nowhere(&path))?;
                     self.settle(&path)?;
                     Sent::Mended
                 }
@@ -167,6 +191,14 @@ impl Remote {
             _ => Err(self.corrupt(&path, "what was uploaded does not come back the same".to_owned())),
         }
     }
+}
+
+/// Whether two records of one key have the same content, however it is encoded.
+fn same(one: &Record, other: &Record) -> bool {
+    let content = |record: &Record| -> Vec<_> {
+        record.outputs.iter().map(|output| (output.name.clone(), output.data, output.columns.clone())).collect()
+    };
+    content(one) == content(other)
 }
 
 fn lost(object: &Object) -> RemoteError {

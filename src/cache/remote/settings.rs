@@ -61,15 +61,18 @@ impl RemoteSettings {
     ///
     /// Fails if the address is not understood, or if the settings hold credentials.
     pub fn check(&self) -> Result<(), RemoteError> {
-        if self.timeout == 0 {
-            return Err(self.wrong("`timeout` must be at least 1 second"));
+        if !(1..=3600).contains(&self.timeout) {
+            return Err(self.wrong("`timeout` must be 1 to 3600 seconds"));
         }
-        for key in self.options.keys() {
+        for (key, value) in &self.options {
             let lower = key.to_ascii_lowercase();
             if SECRET_WORDS.iter().any(|word| lower.contains(word)) && !lower.ends_with("_file") {
                 let why =
-                    format!("`options` must not hold credentials: set `{}` in the environment", key.to_uppercase());
-                return Err(self.wrong(&why));
+                    "`options` must not hold credentials: set them in the environment (`AWS_*`, `GOOGLE_*`, `AZURE_*`)";
+                return Err(self.wrong(why));
+            }
+            if is_endpoint(&lower) {
+                self.check_endpoint(key, value)?;
             }
         }
         let Some(url) = self.parsed()? else { return Ok(()) };
@@ -84,6 +87,7 @@ impl RemoteSettings {
                            for a service of your own";
                 Err(self.wrong(why))
             }
+            Ok((ObjectStoreScheme::Memory, _)) if !cfg!(test) => Err(self.wrong("memory is no place for results")),
             Ok((scheme, _)) => self.refuse_unknown_options(&scheme),
             Err(error) => {
                 let known = "stores are `s3://`, `gs://`, `az://`, `file:///` and folders";
@@ -108,10 +112,33 @@ impl RemoteSettings {
         Ok(())
     }
 
+    /// The library would end the program over an address that it cannot read.
+    fn check_endpoint(&self, key: &str, value: &str) -> Result<(), RemoteError> {
+        let url = Url::parse(value).ok().filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
+        match url {
+            None => Err(self.wrong(&format!("`{key}` must be an address such as `https://host`"))),
+            Some(url) if !url.username().is_empty() || url.password().is_some() || url.query().is_some() => {
+                Err(self.wrong(&format!("`{key}` may hold no user, password or query")))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
     /// The address as an URL; `None` for a plain folder.
     fn parsed(&self) -> Result<Option<Url>, RemoteError> {
         if !self.url.contains("://") {
-            return if self.url.is_empty() { Err(self.wrong("it is empty")) } else { Ok(None) };
+            let typed = |start: &str| self.url.starts_with(start);
+            return if self.url.is_empty() {
+                Err(self.wrong("it is empty"))
+            } else if self.url.contains(':') || ["s3/", "gs/", "az/"].into_iter().any(typed) {
+                Err(self.wrong(
+                    "it is no folder and no address; an address begins with `s3://`, `gs://`, `az://` or `file:///`",
+                ))
+            } else if typed("~") {
+                Err(self.wrong("`~` stands for nothing here: write the whole path"))
+            } else {
+                Ok(None)
+            };
         }
         Url::parse(&self.url).map(Some).map_err(|error| self.wrong(&error.to_string()))
     }
@@ -119,7 +146,10 @@ impl RemoteSettings {
     /// The service behind the address; `base` is where relative folders begin.
     pub(super) fn place(&self, base: &FilePath) -> Result<Place, RemoteError> {
         self.check()?;
-        let Some(url) = self.parsed()? else { return self.folder(&base.join(&self.url)) };
+        for (name, value) in endpoints_of_environment() {
+            self.check_endpoint(&name, &value)?;
+        }
+        let Some(url) = self.parsed()? else { return self.folder(&base.join(&self.url), base) };
         let (scheme, prefix) = ObjectStoreScheme::parse(&url).map_err(|error| self.wrong(&error.to_string()))?;
         let unusable = |error: object_store::Error| self.wrong(&clean(&error.to_string()));
         let text = url.to_string();
@@ -152,7 +182,7 @@ impl RemoteSettings {
             }
             _ => {
                 let folder = url.to_file_path().map_err(|()| self.wrong("it names no folder of this machine"))?;
-                return self.folder(&folder);
+                return self.folder(&folder, base);
             }
         };
         Ok(Place { store, prefix, folder: None })
@@ -163,26 +193,26 @@ impl RemoteSettings {
         self.options.iter().filter_map(|(key, value)| Some((key.to_ascii_lowercase().parse().ok()?, value)))
     }
 
-    fn folder(&self, folder: &FilePath) -> Result<Place, RemoteError> {
+    fn folder(&self, folder: &FilePath, base: &FilePath) -> Result<Place, RemoteError> {
         if !self.options.is_empty() {
             return Err(self.wrong("a folder has no options"));
         }
-        let folder = std::path::absolute(folder).map_err(|error| self.wrong(&error.to_string()))?;
+        let plain = |path: &FilePath| std::path::absolute(path).map(|path| without_parents(&path));
+        let folder = plain(folder).map_err(|error| self.wrong(&error.to_string()))?;
+        let base = plain(base).map_err(|error| self.wrong(&error.to_string()))?;
+        if folder == base || ["cache", "output"].iter().any(|ours| folder.starts_with(base.join(ours))) {
+            return Err(self.wrong("it may not be the workspace, nor lie in its `cache` or `output`"));
+        }
         let prefix = Path::from_absolute_path(&folder).map_err(|error| self.wrong(&error.to_string()))?;
         Ok(Place { store: Arc::new(LocalFileSystem::new()), prefix, folder: Some(folder) })
     }
 
     fn client(&self) -> ClientOptions {
         // Who names an endpoint without encryption wants it.
-        let variables =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        let variables =
-            variables.filter(|(name, _)| ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|start| name.starts_with(start)));
-        let settings = self.options.iter().map(|(key, value)| (key.clone(), value.clone()));
-        let plain = settings.chain(variables).any(|(key, value)| {
-            let key = key.to_ascii_lowercase();
-            (key.contains("endpoint") || key.contains("base_url")) && value.starts_with("http://")
-        });
+        let settings = self.options.iter().filter(|(key, _)| is_endpoint(&key.to_ascii_lowercase()));
+        let settings = settings.map(|(_, value)| value.clone());
+        let plain =
+            settings.chain(endpoints_of_environment().map(|(_, value)| value)).any(|v| v.starts_with("http://"));
         // The time of whole answers is bounded by ourselves, piece by piece: an object may be large.
         let options = ClientOptions::new().with_connect_timeout(CONNECT).with_timeout_disabled();
         options.with_allow_http(plain)
@@ -196,6 +226,31 @@ impl RemoteSettings {
     pub fn shown(&self) -> String {
         clean(&self.url)
     }
+}
+
+/// Whether an option names an address.
+fn is_endpoint(key: &str) -> bool {
+    ["endpoint", "endpoint_url", "endpoint_url_s3", "base_url"].iter().any(|end| key.ends_with(end))
+}
+
+/// The variables that name the address of a service.
+fn endpoints_of_environment() -> impl Iterator<Item = (String, String)> {
+    let names =
+        ["AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AZURE_STORAGE_ENDPOINT", "GOOGLE_BASE_URL"];
+    names.into_iter().filter_map(|name| Some((name.to_owned(), std::env::var(name).ok().filter(|v| !v.is_empty())?)))
+}
+
+/// An absolute path without `..`.
+fn without_parents(path: &FilePath) -> std::path::PathBuf {
+    let mut plain = std::path::PathBuf::new();
+    for part in path.components() {
+        if part == std::path::Component::ParentDir {
+            plain.pop();
+        } else {
+            plain.push(part);
+        }
+    }
+    plain
 }
 
 fn retry() -> RetryConfig {
@@ -228,9 +283,24 @@ fn is_secret(variable: &str) -> bool {
     service && SECRET_WORDS.iter().any(|word| variable.contains(word)) && !variable.ends_with("_file")
 }
 
+/// A text of settings that may be shown: lines that seem to set a credential end at the name.
+pub fn without_credentials(text: &str) -> String {
+    let line = |line: &str| {
+        let lower = line.to_ascii_lowercase();
+        let named = SECRET_WORDS.iter().filter_map(|word| Some(lower.find(word)? + word.len())).min();
+        let value = named.and_then(|from| Some(from + lower[from..].find('=')? + 1));
+        match value {
+            Some(at) if line.is_char_boundary(at) => format!("{} ***", &line[..at]),
+            _ => line.split_inclusive(char::is_whitespace).map(without_parts).collect(),
+        }
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// One word; if it is an address, without its user and query.
 fn without_parts(word: &str) -> String {
     let Some((scheme, rest)) = word.split_once("://") else { return word.to_owned() };
+    let scheme = scheme.rsplit('@').next().unwrap_or_default();
     let ends = |c: char| matches!(c, ')' | '"' | '\'' | ',' | '>' | ';') || c.is_whitespace();
     let (address, after) = rest.split_at(rest.find(ends).unwrap_or(rest.len()));
     let address = address.split(['?', '#']).next().unwrap_or_default();

@@ -88,14 +88,14 @@ fn a_result_travels_whole_and_only_once() {
         let large: Vec<u8> = (0..20_000_000_u32).map(|i| (i * 7 / 3) as u8).collect();
         for (setting, main) in [(1, &b""[..]), (2, b"small"), (3, &large)] {
             let record = publish(&first, setting, main);
-            assert_eq!(remote.offer(record.key).unwrap(), None, "{name}");
+            assert_eq!(remote.offer(&second, record.key).unwrap(), None, "{name}");
             let pushed = remote.push(&first, record.key, false, &Silent).unwrap();
             // The second output is there since the first record.
             let (objects, bytes) = if setting == 1 { (2, 11) } else { (1, main.len() as u64) };
             assert_eq!(pushed, Pushed { record: Sent::New, objects, bytes }, "{name}");
             let again = remote.push(&first, record.key, true, &Silent).unwrap();
             assert_eq!(again, Pushed { record: Sent::There, objects: 0, bytes: 0 }, "{name}");
-            assert_eq!(remote.offer(record.key).unwrap().as_ref(), Some(&record), "{name}");
+            assert_eq!(remote.offer(&second, record.key).unwrap().as_ref(), Some(&record), "{name}");
             assert_eq!(remote.pull(&second, &record, &Silent).unwrap(), bytes, "{name}");
             assert_eq!(remote.pull(&second, &record, &Silent).unwrap(), 0, "{name}: it is here");
             assert_eq!(second.record(record.key).unwrap().as_ref(), Some(&record), "{name}");
@@ -214,8 +214,9 @@ fn a_place_of_somebody_else_is_refused() {
     let record = publish(&cache, 1, b"x");
     for found in ["rsic remote 2\n", "something else"] {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("FORMAT"), found).unwrap();
-        let remote = Remote::open(&settings("."), dir.path()).unwrap();
+        std::fs::create_dir(dir.path().join("theirs")).unwrap();
+        std::fs::write(dir.path().join("theirs/FORMAT"), found).unwrap();
+        let remote = Remote::open(&settings("there/../theirs"), dir.path()).unwrap();
         for error in
             [remote.record(record.key).unwrap_err(), remote.push(&cache, record.key, false, &Silent).unwrap_err()]
         {
@@ -301,21 +302,38 @@ fn settings_that_cannot_be_used_say_why() {
         ("https://example.org/x", "", "a web server keeps nothing"),
         ("s3://user:hunter2@bucket/x", "", "may hold no user"),
         ("s3://bucket/x?sig=hunter2", "", "may hold no user"),
-        ("s3://bucket", "secret_access_key", "AWS"),
-        ("s3://bucket", "aws_session_token", "set `AWS_SESSION_TOKEN` in the environment"),
+        ("s3://bucket", "secret_access_key", "must not hold credentials"),
+        ("s3://bucket", "aws_session_token", "set them in the environment"),
         ("az://container", "azure_storage_account_key", "must not hold credentials"),
         ("az://container", "sas_token", "must not hold credentials"),
         ("s3://bucket", "colour", "no option `colour`"),
+        ("s3://bucket", "endpoint", "`endpoint` must be an address"),
+        ("hunter2@s3://bucket", "", "relative URL without a base"),
+        ("s3:/bucket", "", "it is no folder and no address"),
+        ("s3/bucket", "", "it is no folder and no address"),
+        ("~/results", "", "`~` stands for nothing"),
+        ("output", "", "it may not be the workspace"),
+        ("results/../cache/objects", "", "it may not be the workspace"),
+        (".", "", "it may not be the workspace"),
         ("folder", "region", "a folder has no options"),
         ("file:///folder", "region", "no option `region`"),
     ] {
-        let words = if words == "AWS" { "set `SECRET_ACCESS_KEY` in the environment" } else { words };
         let error = Remote::open(&with(url, key), FilePath::new("/")).unwrap_err().to_string();
         assert!(error.contains(words), "{url} {key}: {error}");
         assert!(!error.contains("hunter2"), "{url} {key}: {error}");
     }
+    // What follows the name of a credential is not shown.
+    for (text, shown) in [
+        ("url = \"s3://b\"", "url = \"s3://b\""),
+        ("aws_secret_access_key = hunter2", "aws_secret_access_key = ***"),
+        ("-p store.remote.options.sas_token=hunter2", "-p store.remote.options.sas_token= ***"),
+        ("url = s3://user:hunter2@b/c?sig=hunter2", "url = s3://b/c"),
+        ("sort = \"token\"", "sort = \"token\""),
+    ] {
+        assert_eq!(without_credentials(text), shown);
+    }
     for (url, key) in
-        [("s3://bucket/a", "region"), ("az://container", "azure_endpoint"), ("gs://bucket", "google_base_url")]
+        [("s3://bucket/a", "region"), ("az://container", "azure_tenant_id"), ("gs://bucket", "google_bucket")]
     {
         assert!(with(url, key).check().is_ok(), "{url} {key}");
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cache::RemoteSettings;
+use crate::cache::{RemoteSettings, without_credentials};
 use crate::language::Language;
 use crate::model::checkpoint::Profile;
 use crate::model::scratch::{ScratchClipConfig, ScratchGpt2Config};
@@ -266,7 +266,11 @@ impl Config {
         if !overrides.is_empty() {
             let mut table: toml::Table = toml::from_str(text).map_err(|error| invalid_file(text, &error))?;
             for item in overrides {
-                let bad = |text: String, hint| ConfigError::Invalid { place: format!("-p {item}"), text, hint };
+                let bad = |text: String, hint| ConfigError::Invalid {
+                    place: without_credentials(&format!("-p {item}")),
+                    text,
+                    hint,
+                };
                 set(&mut table, item).map_err(|text| bad(text, None))?;
                 config = table.clone().try_into().map_err(|error: toml::de::Error| {
                     bad(error.message().to_owned(), near_spelling(error.message()))
@@ -277,9 +281,11 @@ impl Config {
             // If the file alone is in order, an override is to blame.
             let file_is_right = toml::from_str::<Self>(text).is_ok_and(|file| file.check(text).is_ok());
             return Err(match wrong {
-                ConfigError::Invalid { text, hint, .. } if file_is_right => {
-                    ConfigError::Invalid { place: format!("-p {}", overrides.join(" -p ")), text, hint }
-                }
+                ConfigError::Invalid { text, hint, .. } if file_is_right => ConfigError::Invalid {
+                    place: without_credentials(&format!("-p {}", overrides.join(" -p "))),
+                    text,
+                    hint,
+                },
                 other => other,
             });
         }

@@ -1,6 +1,7 @@
 //! The text of `pipeline.toml`: overrides, positions for messages, near spellings.
 
 use super::{ConfigError, FILE};
+use crate::cache::without_credentials;
 
 /// How much of a line a message shows, in characters.
 const LONGEST_LINE: usize = 200;
@@ -30,9 +31,10 @@ pub(super) fn invalid_file(text: &str, error: &toml::de::Error) -> ConfigError {
         let start = text[..span.start.min(text.len())].rfind('\n').map_or(0, |at| at + 1);
         let line = text[start..].lines().next()?.trim_end();
         let end = line.char_indices().nth(LONGEST_LINE).map(|(end, _)| end);
-        Some(format!("\n  | {}", end.map_or(line.to_owned(), |end| format!("{}...", &line[..end]))))
+        let line = end.map_or(line.to_owned(), |end| format!("{}...", &line[..end]));
+        Some(format!("\n  | {}", without_credentials(&line)))
     });
-    let message = error.message().replace('\n', ", ");
+    let message = without_credentials(&error.message().replace('\n', ", "));
     let hint = near_spelling(error.message());
     ConfigError::Invalid { place, text: format!("{message}{}", line.unwrap_or_default()), hint }
 }
