@@ -55,6 +55,16 @@ impl Small {
         fs::File::options().write(true).open(&source).unwrap().set_modified(old).unwrap();
         let mut small = Self { folder, key, about, whole: BTreeMap::new() };
         fs::write(small.stat(), facts(b"1 2 3 4 5 blake3 /a \"b\"\n")).unwrap();
+        for (path, what) in small.files().iter().zip(SEALED) {
+            // A seed makes the same file at any time of day.
+            let mut json: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+            for place in ["/at", "/builds/0/at"] {
+                if let Some(time) = json.pointer_mut(place) {
+                    *time = 1_700_000_000.into();
+                }
+            }
+            fs::write(path, sealed(json.to_string().as_bytes(), what).unwrap()).unwrap();
+        }
         small.whole = small.files().into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
         small
     }
@@ -110,17 +120,21 @@ impl Small {
     }
 }
 
+/// What the first files of a store are called in the contexts of their check sums.
+const SEALED: [&str; 4] = ["record", "root", "pin", "hint"];
+
 /// The file of known facts with a right check sum.
 fn facts(body: &[u8]) -> Vec<u8> {
     [format!("rsic stat cache 1 {}\n", Digest::of(body)).as_bytes(), body].concat()
 }
 
 /// The form in which the store writes JSON, with a right check sum; anything that is no JSON object stays as it is.
-fn sealed(bytes: &[u8], context: &str) -> Option<Vec<u8>> {
+fn sealed(bytes: &[u8], what: &str) -> Option<Vec<u8>> {
+    let context = format!("rsic 2026 cache: check sum of a {what}");
     let mut json: Value = serde_json::from_slice(bytes).ok()?;
     json.as_object_mut()?.remove("check");
     json.sort_all_objects();
-    let check = Digest::derive(context, format!("{json:#}\n").as_bytes());
+    let check = Digest::derive(&context, format!("{json:#}\n").as_bytes());
     json.as_object_mut()?.insert("check".to_owned(), check.to_string().into());
     json.sort_all_objects();
     Some(format!("{json:#}\n").into_bytes())
@@ -136,11 +150,9 @@ pub(in super::super) fn store() -> Kind {
             move |bytes: &[u8]| small.read(&path, bytes)
         };
         variants.push(Variant::new(whole.clone(), read(path.clone())));
-        let what = ["record", "root", "pin", "hint"].get(at);
-        if let Some(what) = what {
-            let context = format!("rsic 2026 cache: check sum of a {what}");
-            let mend = move |bytes: &mut Vec<u8>| {
-                if let Some(new) = sealed(bytes, &context) {
+        if let Some(what) = SEALED.get(at) {
+            let mend = |bytes: &mut Vec<u8>| {
+                if let Some(new) = sealed(bytes, what) {
                     *bytes = new;
                 }
             };
