@@ -213,3 +213,28 @@ fn builds_go_on_when_a_collection_is_killed() {
     build.end().ok();
     assert_sound(&sandbox, &sandbox.path("cache"));
 }
+
+#[test]
+fn a_collection_spares_what_a_build_is_making() {
+    for point in ["lock.take", "object.folder", "record.folder", "view.folder", "root.create"] {
+        let sandbox = Sandbox::new(TINY);
+        let pause = sandbox.root.with_file_name("pause");
+        let at = PathBuf::from(format!("{point}={}", pause.display()));
+        let mut build = Running::build(&sandbox, "build", TARGETS[5], &[("RSIC_FAIL_AT", &at)]);
+        let mut collections = 0;
+        until("the end of the build", || {
+            if pause.exists() {
+                sandbox.rsic(&COLLECT).ok();
+                collections += 1;
+                fs::remove_file(&pause).unwrap();
+            }
+            build.child.try_wait().unwrap().is_some()
+        });
+        let ran = build.end().ok();
+        assert!(collections >= 4, "{point}: {collections}");
+        // Nothing was taken away, so that nothing had to be made twice.
+        assert!(!ran.err.contains("warning"), "{point}: {}", ran.err);
+        assert_eq!(computed(&[ran]), once(&["annotations/ucm", "caption/ucm_human", "ingest/ucm", "score/ucm_human"]));
+        assert_sound(&sandbox, &sandbox.path("cache"));
+    }
+}
