@@ -40,7 +40,8 @@ fn child() {
 /// `place` is a file for the seed that is being read; there is one where the process is that of this run alone.
 fn run(name: &str, kind: &Kind, first: u64, count: u64, place: Option<&Path>) {
     let (mut accepted, mut refused, mut panicked, mut slowest) = (0, 0, Vec::new(), (Duration::ZERO, 0));
-    for seed in first..first + count {
+    let found = if place.is_some() { kind.found } else { &[] };
+    for seed in found.iter().copied().chain(first..first + count) {
         if let Some(place) = place {
             fs::write(place, seed.to_string()).unwrap();
         }

@@ -37,7 +37,7 @@ pub(in super::super) fn safetensors() -> Kind {
         }
     };
     let variants = vec![Variant::new(seeds.clone(), weights_are_read), Variant::mended(seeds, mend, weights_are_read)];
-    Kind { tokens: JSON, variants, most_memory: 500 }
+    Kind { tokens: JSON, variants, most_memory: 500, found: &[] }
 }
 
 pub(in super::super) fn torch() -> Kind {
@@ -82,7 +82,7 @@ pub(in super::super) fn torch() -> Kind {
         // The pickle alone is changed, in an archive that is whole.
         Variant::new(vec![pickle], move |bytes| weights_are_read(&around(bytes))),
     ];
-    Kind { tokens, variants, most_memory: 1_500 }
+    Kind { tokens, variants, most_memory: 1_500, found: &[] }
 }
 
 pub(in super::super) fn configs() -> Kind {
@@ -105,7 +105,7 @@ pub(in super::super) fn configs() -> Kind {
         }),
         Variant::new(of_resnet, move |bytes| ResNet::load(&bundles::with(&resnet, "config.json", bytes)).is_ok()),
     ];
-    Kind { tokens: JSON, variants, most_memory: 500 }
+    Kind { tokens: JSON, variants, most_memory: 500, found: &[] }
 }
 
 pub(in super::super) fn tokenizers() -> Kind {
@@ -123,5 +123,5 @@ pub(in super::super) fn tokenizers() -> Kind {
         };
         Variant::new(vec![files[name].clone()], read)
     });
-    Kind { tokens: JSON, variants: variants.collect(), most_memory: 500 }
+    Kind { tokens: JSON, variants: variants.collect(), most_memory: 500, found: &[] }
 }

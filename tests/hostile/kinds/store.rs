@@ -165,5 +165,5 @@ pub(in super::super) fn store() -> Kind {
             variants.push(Variant::mended(whole, mend, read(path)));
         }
     }
-    Kind { tokens: JSON, variants, most_memory: 500 }
+    Kind { tokens: JSON, variants, most_memory: 500, found: &[] }
 }
