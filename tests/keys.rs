@@ -187,15 +187,7 @@ fn records(graph: &Graph) -> BTreeMap<NodeId, Record> {
                 .collect(),
             rows: None,
         };
-        let ingredients = Ingredients {
-            schema: 0,
-            stage: String::new(),
-            version: 0,
-            parameters: BTreeMap::new(),
-            inputs: BTreeMap::new(),
-            environment: BTreeMap::new(),
-        };
-        (node, Record::new(ingredients, outputs.into_iter().map(output).collect(), Vec::new()))
+        (node, Record::new(Ingredients::default(), outputs.into_iter().map(output).collect(), Vec::new()))
     };
     columns.into_iter().map(record).collect()
 }

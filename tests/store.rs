@@ -168,6 +168,32 @@ fn collection_removes_what_it_says_and_nothing_that_is_needed() {
 }
 
 #[test]
+fn what_a_pin_or_another_workspace_has_is_not_forgotten() {
+    let (first, second) = (Sandbox::new(TINY), Sandbox::new(TINY));
+    let store = tempfile::tempdir().unwrap();
+    let run = |sandbox: &Sandbox, args: &[&str]| -> Ran {
+        sandbox.command(args).env("RSIC_STORE", store.path().join("store")).output().unwrap().into()
+    };
+    run(&first, &["build", QUICK, "score/ucm_human"]).ok();
+    run(&second, &["build", QUICK]).ok();
+    run(&first, &["pin", "paper", "score/ucm_human"]).ok();
+    let cleaned = run(&first, &["clean", "--cache"]).ok();
+    let other = second.root.display().to_string();
+    for words in
+        [&format!("score/ucm_constant in the cache: the workspace in {other}"), "score/ucm_human in the cache: pin"]
+    {
+        assert!(cleaned.err.contains(words), "{words}: {}", cleaned.err);
+    }
+    assert!(!first.path("output/score/ucm_constant.parquet").exists());
+    assert!(run(&second, &["build", QUICK]).ok().built().is_empty());
+    assert!(run(&first, &["build", "score/ucm_human"]).ok().built().is_empty());
+    // What nobody else has is forgotten, and made again.
+    run(&first, &["pin", "--remove", "paper"]).ok();
+    run(&first, &["clean", "--cache", "score/ucm_human"]).ok();
+    assert_eq!(run(&first, &["build", "score/ucm_human"]).ok().built(), BTreeSet::from(["score/ucm_human".to_owned()]));
+}
+
+#[test]
 fn two_workspaces_share_a_store() {
     let (first, second) = (Sandbox::new(TINY), Sandbox::new(TINY));
     let store = tempfile::tempdir().unwrap();

@@ -140,14 +140,14 @@ pub(super) fn read_sealed<T: DeserializeOwned>(
 }
 
 /// No value here is near this long; parsed, it would take many times as much memory.
-const LARGEST: usize = 1 << 26;
+pub(super) const LARGEST: u64 = 1 << 26;
 
 /// Reads a value back; `None` if the check sum is not that of all other bytes.
 ///
 /// So no byte of what [`seal`] wrote can change unnoticed, and nothing has to be written anew to see it: `status` reads
 /// two such files per instance.
 pub(super) fn unseal<T: DeserializeOwned>(bytes: &[u8], context: &str) -> Option<T> {
-    if bytes.len() > LARGEST {
+    if bytes.len() as u64 > LARGEST {
         return None;
     }
     let (others, check) = without_check(bytes)?;

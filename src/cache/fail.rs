@@ -112,7 +112,7 @@ mod tests {
             ("record.rename:x", vec![]),
             ("record", vec![1]),
             ("record.sync", vec![]),
-            ("record.rename:2=/tmp/a:b=c", vec![2]),
+            ("record.rename:2=folder/a:b=c", vec![2]),
             ("", vec![]),
         ] {
             let armed = Armed::read(text);

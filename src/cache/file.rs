@@ -203,6 +203,26 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, CacheError> {
     Ok(Some(bytes))
 }
 
+/// What was found under a name of ours.
+pub(super) enum Opened {
+    File(Metadata, Box<dyn Read>),
+    Missing,
+    /// A folder or a symbolic link that leads to no file.
+    Intruder(Identity),
+}
+
+/// [`open`], where only we write.
+pub(super) fn open_ours(path: &Path) -> io::Result<Opened> {
+    Ok(match open(path) {
+        Ok(Some((metadata, file))) => Opened::File(metadata, file),
+        other => match (intruder(path), other) {
+            (Some(seen), _) => Opened::Intruder(seen),
+            (None, Err(e)) => return Err(e),
+            (None, Ok(_)) => Opened::Missing,
+        },
+    })
+}
+
 /// What stands under a name of ours although we write only files: a folder or a symbolic link; `None` for anything else.
 pub(super) fn intruder(path: &Path) -> Option<Identity> {
     let metadata = path.symlink_metadata().ok()?;

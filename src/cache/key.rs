@@ -25,7 +25,7 @@ use crate::digest::Digest;
 const CONTEXT: &str = "rsic 2026 cache: key of an action";
 
 /// Everything the result of an action depends on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ingredients {
     /// The number of the rules by which these ingredients are chosen.

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::file::{self, Identity};
-use super::{Cache, CacheError, RemoteError, fail};
+use super::file::{self, Identity, Opened};
+use super::{Cache, CacheError, fail};
 use crate::digest::Digest;
 
 /// How often [`Cache::put`] begins again when others remove or damage the object meanwhile.
@@ -75,11 +75,11 @@ impl Cache {
     ///
     /// Returns `false`, having kept nothing, if the bytes are not those of its name. What is left of a longer answer is
     /// not asked for.
-    pub(super) fn receive(
+    pub(super) fn receive<E: From<CacheError>>(
         &self,
         object: &Object,
-        next: &mut dyn FnMut() -> Result<Option<Bytes>, RemoteError>,
-    ) -> Result<bool, RemoteError> {
+        next: &mut dyn FnMut() -> Result<Option<Bytes>, E>,
+    ) -> Result<bool, E> {
         self.needs_writing("store an object")?;
         let path = self.path(object);
         let fail = |e| CacheError::io("write", &path, e);
@@ -167,13 +167,10 @@ impl Cache {
     ) -> Result<Found<T>, CacheError> {
         let path = self.path(object);
         let fail = |e| CacheError::io("read the object", &path, e);
-        let (metadata, mut file) = match file::open(&path) {
-            Ok(Some(opened)) => opened,
-            other => match (file::intruder(&path), other) {
-                (Some(seen), _) => return Ok(Found::Damaged(seen)),
-                (None, Err(e)) => return Err(fail(e)),
-                (None, Ok(_)) => return Ok(Found::Missing),
-            },
+        let (metadata, mut file) = match file::open_ours(&path).map_err(fail)? {
+            Opened::File(metadata, file) => (metadata, file),
+            Opened::Intruder(seen) => return Ok(Found::Damaged(seen)),
+            Opened::Missing => return Ok(Found::Missing),
         };
         let seen = file::identity(&metadata);
         if !metadata.is_file() || metadata.len() != object.bytes {

@@ -1,10 +1,12 @@
 //! Pins: results that a user wants to keep, under a name.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::canonical::Found;
+use super::state::root_files;
 use super::{Cache, CacheError, canonical, checked_name, file, list};
 use crate::digest::Digest;
 
@@ -61,6 +63,27 @@ impl Cache {
     /// All pins, sorted by name; damaged ones are left out.
     pub fn pins(&self) -> Result<Vec<Pin>, CacheError> {
         Ok(self.pin_files()?.into_iter().filter_map(|(_, pin)| pin).collect())
+    }
+
+    /// The keys that pins and the last builds of other workspaces keep, and who keeps each, in words.
+    pub fn kept_by_others(&self) -> Result<BTreeMap<Digest, String>, CacheError> {
+        let mut kept = BTreeMap::new();
+        for workspace in self.workspaces()? {
+            let roots = self.dir.join("roots").join(&workspace.id);
+            if roots == self.own_roots() {
+                continue;
+            }
+            let place =
+                workspace.path.map_or_else(|| "the folder of the store".to_owned(), |p| p.display().to_string());
+            for build in root_files(&roots)?.into_iter().filter_map(|(_, builds)| builds?.builds.into_iter().next()) {
+                let keys = build.needs.into_iter().chain([build.key]);
+                kept.extend(keys.map(|key| (key, format!("the workspace in {place}"))));
+            }
+        }
+        for pin in self.pins()? {
+            kept.extend(pin.keys.iter().map(|key| (*key, format!("pin `{}`", pin.name))));
+        }
+        Ok(kept)
     }
 
     /// Every JSON file in `pins/`, with what it says; `None` if it is damaged, misplaced or not one of ours.

@@ -1,11 +1,12 @@
 //! Records: what an action with a certain key read and wrote.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::file::Identity;
+use super::file::{Identity, Opened};
 use super::object::checked_extension;
 use super::{Cache, CacheError, Ingredients, Object, canonical, checked_name, file};
 use crate::digest::Digest;
@@ -140,17 +141,14 @@ impl Cache {
     pub(super) fn find_record(&self, key: Digest) -> Result<FoundRecord, CacheError> {
         let path = self.record_path(key);
         let fail = |e| CacheError::io("read the record", &path, e);
-        let (metadata, mut file) = match file::open(&path) {
-            Ok(Some(opened)) => opened,
-            other => match (file::intruder(&path), other) {
-                (Some(seen), _) => return Ok(FoundRecord::Damaged(seen)),
-                (None, Err(e)) => return Err(fail(e)),
-                (None, Ok(_)) => return Ok(FoundRecord::Missing),
-            },
+        let (metadata, file) = match file::open_ours(&path).map_err(fail)? {
+            Opened::File(metadata, file) => (metadata, file),
+            Opened::Intruder(seen) => return Ok(FoundRecord::Damaged(seen)),
+            Opened::Missing => return Ok(FoundRecord::Missing),
         };
         let seen = file::identity(&metadata);
         let mut text = Vec::new();
-        file.read_to_end(&mut text).map_err(fail)?;
+        file.take(canonical::LARGEST + 1).read_to_end(&mut text).map_err(fail)?;
         let record = Record::read(&text, key);
         Ok(record.map_or(FoundRecord::Damaged(seen), |record| FoundRecord::Whole(Box::new(record))))
     }

@@ -150,11 +150,15 @@ impl StatCache {
             return Ok(());
         }
         let mut facts = load(&self.file);
-        facts.retain(|slot, _| memory.facts.contains_key(slot) || Path::new(&slot.path).symlink_metadata().is_ok());
         for (slot, fact) in &memory.facts {
             if facts.get(slot) != Some(fact) {
                 facts.insert(slot.clone(), fact.clone());
             }
+        }
+        let gone = |slot: &Slot| Path::new(&slot.path).symlink_metadata().is_err();
+        let gone: Vec<Slot> = facts.par_iter().filter(|(slot, _)| gone(slot)).map(|(slot, _)| slot.clone()).collect();
+        for slot in gone {
+            facts.remove(&slot);
         }
         file::replace(folder, &self.file, text::write(&facts).as_bytes(), "facts")?;
         memory.dirty = false;

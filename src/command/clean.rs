@@ -1,15 +1,17 @@
 //! `rsic clean`.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
 
 use super::Global;
-use crate::cache::{Cache, View};
+use crate::cache::{Cache, Patience, View};
+use crate::digest::Digest;
 use crate::pipeline::plan::view_path;
 use crate::pipeline::{NodeId, Workspace, target};
-use crate::ui::Ui;
+use crate::ui::{self, Ui};
 
 /// Remove outputs; the cache keeps them, so a build puts them back at once.
 #[derive(Debug, Args)]
@@ -17,7 +19,8 @@ pub struct Clean {
     /// The targets (default: all).
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
-    /// Forget the cached results too, so that a build computes them again; their bytes stay in cache/objects.
+    /// Forget the cached results too, so that a build computes them again, or fetches them from the remote store; their
+    /// bytes stay in cache/objects. What a pin or another workspace has stays.
     #[arg(long)]
     cache: bool,
     /// Remove outputs even if they were edited since they were built.
@@ -37,9 +40,10 @@ impl Clean {
         } else {
             target::resolve(&workspace.graph, &self.targets)?
         };
+        let kept = if self.cache { workspace.cache.kept_by_others()? } else { BTreeMap::new() };
         let (mut removed, mut forgotten) = (0, 0);
         for node in targets {
-            let (files, records) = self.one(&workspace, node, ui)?;
+            let (files, records) = self.one(&workspace, node, &kept, ui)?;
             removed += files;
             forgotten += records;
         }
@@ -49,7 +53,13 @@ impl Clean {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn one(&self, workspace: &Workspace, node: NodeId, ui: &Ui) -> Result<(usize, usize)> {
+    fn one(
+        &self,
+        workspace: &Workspace,
+        node: NodeId,
+        kept: &BTreeMap<Digest, String>,
+        ui: &Ui,
+    ) -> Result<(usize, usize)> {
         let spec = &workspace.graph.nodes[node];
         let name = spec.instance.to_string();
         let Some(root) = workspace.cache.root(&name)? else { return Ok((0, 0)) };
@@ -74,11 +84,23 @@ impl Clean {
                 }
             }
         }
-        if self.cache && !self.dry_run {
-            workspace.cache.forget(root.key)?;
-            workspace.cache.partial(root.key).remove()?;
+        if !self.cache {
+            return Ok((removed, 0));
+        }
+        let keeper = kept.get(&root.key);
+        if let Some(keeper) = keeper {
+            ui.warn(&format!("kept the result of {name} in the cache: {keeper} has it, too"));
+        }
+        if !self.dry_run {
+            let patience = Patience { command: "rsic clean", instance: &name, timeout: None, cancelled: &ui::stopped };
+            let wait = &mut |holder: &str| ui.say(&format!("wait for {name}: held by {holder}"));
+            let _guard = workspace.cache.lock(root.key, &patience, wait)?;
+            if keeper.is_none() {
+                workspace.cache.forget(root.key)?;
+                workspace.cache.partial(root.key).remove()?;
+            }
             workspace.cache.remove_root(&name)?;
         }
-        Ok((removed, usize::from(self.cache)))
+        Ok((removed, usize::from(keeper.is_none())))
     }
 }

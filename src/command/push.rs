@@ -38,6 +38,9 @@ impl Push {
         let workspace = global.open()?;
         let remote = remote::open(&workspace)?;
         let records = self.records(&workspace)?;
+        if !remote.is_founded()? {
+            ui.say(&format!("{} holds no remote store yet: one is made there", remote.url()));
+        }
         let progress = ui.progress("push");
         progress.begin("at most", records.values().flat_map(|(_, r)| &r.outputs).map(|o| o.bytes).sum(), "bytes");
         let keys: Vec<Digest> = records.keys().copied().collect();

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use super::{Global, failure};
+use crate::pipeline::lockfile::Lockfile;
 use crate::pipeline::plan::{Plan, Planned, Planner, State};
 use crate::pipeline::upstream::Upstream;
 use crate::pipeline::{NodeId, Workspace, target};
@@ -56,6 +57,9 @@ impl Status {
         if self.json || !targets.is_empty() {
             print(ui, &workspace, &plan, self.why, self.json)?;
         }
+        if !self.json {
+            hint_at_pull(&workspace, &plan, ui)?;
+        }
         let stale = self.exit_code && (targets.is_empty() || !plan.is_fresh());
         Ok(if stale { ExitCode::from(failure::STALE) } else { ExitCode::SUCCESS })
     }
@@ -74,6 +78,20 @@ impl Status {
         });
         built.collect()
     }
+}
+
+/// Where sources are missing, results may be had all the same.
+fn hint_at_pull(workspace: &Workspace, plan: &Plan, ui: &Ui) -> Result<()> {
+    let blocked = plan.nodes.iter().filter(|planned| matches!(planned.state, State::Blocked { .. }));
+    let blocked: Vec<String> = blocked.map(|planned| workspace.graph.name(planned.node)).collect();
+    if blocked.is_empty() || workspace.config.store.remote.is_none() {
+        return Ok(());
+    }
+    let Some(lock) = Lockfile::load(&workspace.root)? else { return Ok(()) };
+    if blocked.iter().any(|name| lock.results.contains_key(name)) {
+        ui.hint("without their sources `rsic pull` gets the results that pipeline.lock names, and puts them back");
+    }
+    Ok(())
 }
 
 /// Prints a plan as a table or as JSON.

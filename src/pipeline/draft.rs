@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use rayon::prelude::*;
 
 use super::plan::{Plan, Planned, Planner, State, by_input};
@@ -20,7 +20,7 @@ pub(super) struct Draft<'d> {
     forced: BTreeSet<NodeId>,
     decided: BTreeMap<NodeId, Decided>,
     /// All records, once somebody asked.
-    kept: OnceLock<Kept>,
+    kept: OnceLock<Result<Kept>>,
 }
 
 /// What is known of a node on its own.
@@ -143,10 +143,7 @@ impl<'d> Draft<'d> {
     }
 
     fn kept(&self) -> Result<&Kept> {
-        if let Some(kept) = self.kept.get() {
-            return Ok(kept);
-        }
-        let kept = Kept::read(&self.workspace.cache)?;
-        Ok(self.kept.get_or_init(|| kept))
+        let kept = self.kept.get_or_init(|| Kept::read(&self.workspace.cache));
+        kept.as_ref().map_err(|error| anyhow!("{error:#}"))
     }
 }

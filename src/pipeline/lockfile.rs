@@ -72,20 +72,21 @@ impl Lockfile {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
-        let wrong = |place: String, text: String| ConfigError::Invalid {
-            place,
-            text,
-            hint: Some(format!(
-                "take one side of a merge conflict, or remove {FILE}: the next build writes what it builds"
-            )),
+        let wrong = |place: String, text: String, hint: &str| {
+            let hint = format!("{hint} {FILE}: the next build writes what it builds");
+            ConfigError::Invalid { place, text, hint: Some(hint) }
         };
         let lock: Self = toml::from_str(&text).map_err(|error| {
             let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
-            wrong(format!("{}:{line}", path.display()), error.message().to_owned())
+            wrong(
+                format!("{}:{line}", path.display()),
+                error.message().to_owned(),
+                "take one side of a merge conflict, or remove",
+            )
         })?;
         if lock.version != VERSION {
             let text = format!("version {} is not known to this program, which knows {VERSION}", lock.version);
-            return Err(wrong(path.display().to_string(), text).into());
+            return Err(wrong(path.display().to_string(), text, "use the program that wrote it, or remove").into());
         }
         Ok(Some(lock))
     }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use rayon::prelude::*;
 
 use super::NodeId;
 use super::graph::{From, Input};
@@ -91,12 +90,14 @@ pub(super) struct Kept(BTreeMap<Digest, Vec<Record>>);
 
 impl Kept {
     /// Reads all records: there is no index that could disagree with them.
+    ///
+    /// On one core: the others wait for it, and a core that helped could meet the same question meanwhile.
     pub(super) fn read(cache: &Cache) -> Result<Self> {
-        let records: Result<Vec<Option<Record>>, _> =
-            cache.records()?.into_par_iter().map(|key| cache.record(key)).collect();
         let mut kept: BTreeMap<Digest, Vec<Record>> = BTreeMap::new();
-        for record in records?.into_iter().flatten() {
-            kept.entry(own(&record.ingredients)).or_default().push(record);
+        for key in cache.records()? {
+            if let Some(record) = cache.record(key)? {
+                kept.entry(own(&record.ingredients)).or_default().push(record);
+            }
         }
         Ok(Self(kept))
     }

@@ -88,10 +88,11 @@ impl<'a> Sources<'a> {
         self.once(path, || one_folder(self.facts, path)).map(|known| known.digest)
     }
 
-    /// The files of a source that was looked at; none if it was not, or could not be read.
+    /// The files of a source; none if it cannot be read.
     pub(super) fn files(&self, path: &Path) -> Arc<Files> {
-        let known = self.known();
-        known.get(path).and_then(|known| known.as_ref().ok()).map(|known| known.files.clone()).unwrap_or_default()
+        let look = || if path.is_dir() { one_folder(self.facts, path) } else { one_file(self.facts, path) };
+        // Another stage may have asked to look again since the key was made.
+        self.once(path, look).map(|known| known.files).unwrap_or_default()
     }
 
     /// Forgets this build's answers, so that the next question looks at the files again.

@@ -89,7 +89,17 @@ impl<'a> Upstream<'a> {
                 return None;
             }
             match Remote::open(settings, &self.workspace.root) {
-                Ok(remote) => Some(remote),
+                Ok(remote) => {
+                    match remote.is_founded() {
+                        Ok(true) => {}
+                        Ok(false) => self.remark(format!(
+                            "there is no remote store at {} yet: is it mounted? `rsic push` makes one",
+                            remote.url()
+                        )),
+                        Err(error) => self.complain(&remote, &error),
+                    }
+                    Some(remote)
+                }
                 Err(error) => {
                     self.remark(error.to_string());
                     None

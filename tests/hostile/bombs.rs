@@ -10,7 +10,7 @@ use zip::CompressionMethod;
 use super::writers::{
     Tag, after, archive, deflated, directory, encoded, grey, picture, png, safetensors, state_dict, tiff,
 };
-use super::{each, refused, within_bounds};
+use super::{bundles, each, refused, within_bounds};
 use crate::sandbox::{Sandbox, TINY};
 
 const ANNOTATIONS: &str = "datasets/UCM_captions/dataset.json";
@@ -251,22 +251,45 @@ fn checkpoints_that_claim_too_much_are_refused_by_name() {
 fn a_config_json_that_claims_too_much_is_refused_by_name() {
     let sandbox = Sandbox::with_models();
     sandbox.edit("pipeline.toml", |text| text.replace("[train]\nepochs = 2", "[train]\nepochs = 1"));
-    let path = sandbox.path(MODEL).join("config.json");
-    let whole: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    let fields = ["n_layer", "n_embd", "n_positions", "vocab_size", "n_inner", "n_head", "eos_token_id"];
-    each(fields, |field| {
-        for size in [1_000_000_u64, 1 << 40, u64::MAX] {
-            let mut config = whole.clone();
-            config[field] = size.into();
-            if field == "n_embd" {
-                config["n_head"] = 1.into();
+    let published = bundles::clip();
+    fs::create_dir(sandbox.path("models/published")).unwrap();
+    for name in published.files.keys() {
+        fs::write(sandbox.path("models/published").join(name), bundles::file(&published, name)).unwrap();
+    }
+    let of_gpt2 = ["/n_layer", "/n_embd", "/n_positions", "/vocab_size", "/n_inner", "/n_head", "/eos_token_id"];
+    let of_scratch = ["/channels/0", "/blocks", "/projection_dim", "/image_size", "/views"];
+    let of_clip = ["hidden_size", "intermediate_size", "num_hidden_layers", "image_size", "patch_size"];
+    let of_clip = of_clip.map(|name| format!("/vision_config/{name}"));
+    let of_clip: Vec<&str> = of_clip.iter().map(String::as_str).chain(["/projection_dim"]).collect();
+    let models: [(&str, &str, &[&str]); 3] = [
+        ("models/gpt2", "caption/ucm_mlp", &of_gpt2),
+        ("models/clip", "embed/ucm", &of_scratch),
+        ("models/published", "embed/ucm", &of_clip),
+    ];
+    for (model, target, places) in models {
+        let path = sandbox.path(model).join("config.json");
+        let whole = fs::read(&path).unwrap();
+        let chosen = format!("models.clip=./{}", if model == "models/gpt2" { "models/clip" } else { model });
+        let args = ["build", target, "-p", &chosen];
+        within_bounds(model, &sandbox, &args).ok();
+        each(places, |place| {
+            for size in [4_000, 60_000, 1_000_000, 1 << 40, u64::MAX] {
+                let mut config: Value = serde_json::from_slice(&whole).unwrap();
+                *config.pointer_mut(place).unwrap() = size.into();
+                if ["/n_embd", "/vision_config/hidden_size"].contains(place) {
+                    for heads in ["/n_head", "/vision_config/num_attention_heads"] {
+                        if let Some(heads) = config.pointer_mut(heads) {
+                            *heads = 1.into();
+                        }
+                    }
+                }
+                fs::write(&path, config.to_string()).unwrap();
+                let name = format!("{model} {place} = {size}");
+                refused(&name, &within_bounds(&name, &sandbox, &args), 1, &["error: ", model]);
             }
-            fs::write(&path, config.to_string()).unwrap();
-            let name = format!("{field} = {size}");
-            let ran = within_bounds(&name, &sandbox, &["build", "caption/ucm_mlp"]);
-            refused(&name, &ran, 1, &["error: ", "models/gpt2"]);
-        }
-    });
+        });
+        fs::write(&path, whole).unwrap();
+    }
 }
 
 #[test]

@@ -105,6 +105,22 @@ const CASES: &[Case] = &[
         expected: &[("ingest/a", "Stale -> Built"), ("ingest/b", "Stale -> Restored")],
     },
     Case {
+        name: "a stage runs, then wrong bytes make the build begin again",
+        targets: &["annotations/a", "score/b_constant"],
+        edits: &[&[Edit::Rot, REWRITTEN, Edit::Setting(RESAMPLES, 1)]],
+        expected: &[
+            ("annotations/a", "Stale -> Built"),
+            ("annotations/b", "Fresh -> Built"),
+            ("score/b_constant", "Stale -> Built"),
+        ],
+    },
+    Case {
+        name: "a view removed",
+        targets: &["annotations/a"],
+        edits: &[&[Edit::View(0, Harm::Gone)]],
+        expected: &[("annotations/a", "Restorable -> Restored")],
+    },
+    Case {
         name: "records lost",
         targets: &["score/a_constant"],
         edits: &[&[Edit::Forget("actions")]],

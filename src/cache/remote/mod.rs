@@ -28,7 +28,7 @@ use object_store::path::Path;
 use object_store::{GetResult, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
 use tokio::runtime::Runtime;
 
-use super::{Cache, CacheError, Object, Record, file};
+use super::{Cache, CacheError, Object, Record, canonical, file};
 use crate::digest::Digest;
 
 pub use error::RemoteError;
@@ -37,8 +37,6 @@ pub use settings::{RemoteSettings, without_credentials};
 
 /// The line in FORMAT.
 const FORMAT: &str = "rsic remote 1";
-/// No record is as long as this, in bytes; a longer answer is not read.
-const LONGEST_RECORD: u64 = 64 << 20;
 
 /// A handle of a remote store, to be shared between threads.
 #[derive(Debug)]
@@ -104,7 +102,7 @@ impl Remote {
 
     /// The record of an action, or `None` if the store has none.
     pub fn record(&self, key: Digest) -> Result<Option<Record>, RemoteError> {
-        if !self.greet()? {
+        if !self.is_founded()? {
             return Ok(None);
         }
         let path = self.record_path(key);
@@ -124,8 +122,8 @@ impl Remote {
         Ok(Some(record))
     }
 
-    /// Whether the store is there; fails if it is something else.
-    fn greet(&self) -> Result<bool, RemoteError> {
+    /// Whether there is a store at the place; fails if there is something else.
+    pub fn is_founded(&self) -> Result<bool, RemoteError> {
         if let Some(known) = self.state().greeted {
             return Ok(known);
         }
@@ -145,11 +143,11 @@ impl Remote {
 
     /// Makes the place a store, if it is none yet.
     fn found(&self) -> Result<(), RemoteError> {
-        if !self.greet()? {
+        if !self.is_founded()? {
             let path = self.prefix.clone().join("FORMAT");
             self.create(&path, format!("{FORMAT}\n").into())?;
             self.state().greeted = None;
-            self.greet()?;
+            self.is_founded()?;
         }
         Ok(())
     }
@@ -242,7 +240,7 @@ impl Remote {
     /// A whole small file.
     fn small(&self, path: &Path) -> Result<Option<Bytes>, RemoteError> {
         let Some(answer) = self.start(path)? else { return Ok(None) };
-        if answer.meta.size > LONGEST_RECORD {
+        if answer.meta.size > canonical::LARGEST {
             return Err(self.corrupt(path, format!("it has {} bytes", answer.meta.size)));
         }
         self.ask("read", path, answer.bytes())

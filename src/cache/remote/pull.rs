@@ -36,7 +36,7 @@ impl Remote {
             return Err(self.corrupt(&path, format!("{} bytes instead of {}", answer.meta.size, object.bytes)));
         }
         let mut pieces = answer.into_stream();
-        let whole = cache.receive(object, &mut || {
+        let whole = cache.receive::<RemoteError>(object, &mut || {
             if progress.cancelled() {
                 return Err(Interrupted.into());
             }

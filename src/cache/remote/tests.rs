@@ -130,7 +130,7 @@ fn nothing_damaged_comes_through_and_a_push_mends_it() {
         ),
         (
             "endless record",
-            &|r, record| poke(r, &r.record_path(record.key), Some(&vec![b' '; LONGEST_RECORD as usize + 1])),
+            &|r, record| poke(r, &r.record_path(record.key), Some(&vec![b' '; canonical::LARGEST as usize + 1])),
             "67108865 bytes",
         ),
         (

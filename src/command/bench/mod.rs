@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 use super::Global;
 use crate::ui::Ui;
@@ -38,6 +39,16 @@ impl Bench {
             What::Training(command) => command.run(global, ui),
         }
     }
+}
+
+/// Prints what was measured, as JSON or as `table` shows it.
+fn tell<T: Serialize>(ui: &Ui, json: bool, all: &[T], table: impl Fn(&Ui, &[T])) -> Result<ExitCode> {
+    if json {
+        ui.out(&serde_json::to_string_pretty(all)?);
+    } else {
+        table(ui, all);
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The processor time of this process and of its children that have ended, where the system tells.

@@ -122,12 +122,7 @@ impl Scores {
             progress.advance(1);
         }
         drop(progress);
-        if self.json {
-            ui.out(&serde_json::to_string_pretty(&all)?);
-        } else {
-            print(ui, &all);
-        }
-        Ok(ExitCode::SUCCESS)
+        super::tell(ui, self.json, &all, print)
     }
 
     /// Captions by image.

@@ -96,12 +96,7 @@ impl Training {
                 all: begun.to(*last),
             });
         }
-        if self.json {
-            ui.out(&serde_json::to_string_pretty(&all)?);
-        } else {
-            print(ui, &all);
-        }
-        Ok(ExitCode::SUCCESS)
+        super::tell(ui, self.json, &all, print)
     }
 
     /// The nodes that train the targets, each once; with several seeds all runs.

@@ -32,6 +32,7 @@ impl Linear {
             weights.push(tensors.take(&format!("{name}.weight"), &[outputs, inputs])?);
             biases.push(tensors.take(&format!("{name}.bias"), &[outputs])?);
         }
+        tensors.check_zeros()?;
         Ok(Self { weight: pack(&Tensor::cat(&weights, 0)?)?, bias: Tensor::cat(&biases, 0)? })
     }
 

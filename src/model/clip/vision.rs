@@ -46,13 +46,12 @@ impl ClipVision {
         tensors.ignore(|name| name.starts_with("text_") || is_buffer(name));
         let (d, patch) = (config.tower.hidden_size, config.patch_size);
         let embeddings = "vision_model.embeddings";
+        let class_embedding = tensors.take(&format!("{embeddings}.class_embedding"), &[d])?;
+        let patches = tensors.take(&format!("{embeddings}.patch_embedding.weight"), &[d, 3, patch, patch])?;
+        tensors.check_zeros()?;
         let vision = Self {
-            class_embedding: tensors.take(&format!("{embeddings}.class_embedding"), &[d])?,
-            patch_embedding: pack(
-                &tensors
-                    .take(&format!("{embeddings}.patch_embedding.weight"), &[d, 3, patch, patch])?
-                    .reshape((d, 3 * patch * patch))?,
-            )?,
+            class_embedding,
+            patch_embedding: pack(&patches.reshape((d, 3 * patch * patch))?)?,
             position_embedding: tensors
                 .take(&format!("{embeddings}.position_embedding.weight"), &[config.grid() * config.grid() + 1, d])?,
             pre_layrnorm: Norm::take(&mut tensors, "vision_model.pre_layrnorm", &config.tower)?,

@@ -6,6 +6,20 @@ use serde::{Deserialize, Serialize};
 /// No model that is worth training here comes near; without a limit, a slip of the pen asks for all the memory there is.
 const WIDEST: usize = 1 << 12;
 
+/// Fails if an image encoder cannot have these sizes, whether settings or a config.json name them.
+pub(super) fn check_network(image_size: usize, channels: &[usize], blocks: usize, dim: usize) -> Result<()> {
+    ensure!((1..=1024).contains(&image_size), "image_size must be from 1 to 1024 pixels, not {image_size}");
+    ensure!(
+        (1..=8).contains(&channels.len()),
+        "channels must name at least one stage and at most 8, not {}",
+        channels.len()
+    );
+    ensure!(blocks <= 64, "blocks must be at most 64, not {blocks}");
+    let fit = channels.iter().chain([&dim]).all(|width| (1..=WIDEST).contains(width));
+    ensure!(fit, "channels {channels:?} and the {dim} numbers of a vector must be 1 to {WIDEST}");
+    Ok(())
+}
+
 /// How the small CLIP-style pair of encoders is built and trained.
 ///
 /// The defaults are for about 1,700 pictures of 128 pixels and two cores; `epochs` sets the time, which is
@@ -87,17 +101,11 @@ impl ScratchClipConfig {
     pub fn check(&self) -> Result<()> {
         ensure!((8..=1024).contains(&self.crop), "crop must be 8 to 1024 pixels, not {}", self.crop);
         let size = self.image_size;
-        ensure!((self.crop..=1024).contains(&size), "image_size must be from crop to 1024 pixels, not {size}");
-        ensure!(!self.channels.is_empty(), "channels must name at least one stage");
-        let sizes = [self.dim, self.text_width, self.min_pictures, self.epochs];
-        ensure!(
-            sizes.iter().chain(&self.channels).all(|&size| size > 0),
-            "channels, dim, text_width, min_pictures and epochs must be positive"
-        );
-        let widest = sizes[..2].iter().chain(&self.channels).max();
-        ensure!(widest <= Some(&WIDEST), "channels, dim and text_width must be at most {WIDEST}");
-        ensure!(self.channels.len() <= 8, "channels must name at most 8 stages, not {}", self.channels.len());
-        ensure!(self.blocks <= 64, "blocks must be at most 64, not {}", self.blocks);
+        ensure!(size >= self.crop, "image_size must be from crop to 1024 pixels, not {size}");
+        let sizes = [self.text_width, self.min_pictures, self.epochs];
+        ensure!(sizes.iter().all(|&size| size > 0), "text_width, min_pictures and epochs must be positive");
+        check_network(size, &self.channels, self.blocks, self.dim)?;
+        ensure!(self.text_width <= WIDEST, "text_width must be at most {WIDEST}, not {}", self.text_width);
         ensure!(self.batch <= WIDEST, "batch must be at most {WIDEST}, not {}", self.batch);
         ensure!(self.batch >= 2, "batch must be at least 2: captions are told apart within a batch");
         let rates = [self.temperature, self.target_temperature];

@@ -4,6 +4,8 @@
 //! Every stage halves the resolution with one convolution; all but the first add residual blocks of two. It is fully
 //! convolutional, so it can be used at another size than it was trained at.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, anyhow, ensure};
 use candle_core::Tensor;
 
@@ -82,6 +84,15 @@ impl Encoder {
         Ok(weights)
     }
 
+    /// The names and shapes of all tensors, running averages included.
+    pub(super) fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
+        let of_layer = |layer: &Layer| {
+            let shapes = [("weight", 9 * layer.inputs), ("affine", 2), ("moments", 2)];
+            shapes.map(|(part, rows)| (format!("{}.{part}", layer.name), vec![rows, layer.outputs]))
+        };
+        self.layers().flat_map(of_layer).collect()
+    }
+
     /// The running averages at the beginning: mean 0, variance 1.
     pub(super) fn init_moments(&self) -> Result<Weights> {
         let fresh = |layer: &Layer| Ok((format!("{}.moments", layer.name), two_rows(0.0, 1.0, layer.outputs)?));
@@ -158,11 +169,10 @@ fn two_rows(first: f32, second: f32, channels: usize) -> Result<Tensor> {
     Ok(tensor([vec![first; channels], vec![second; channels]].concat(), (2, channels))?)
 }
 
-/// Fails unless `weights` has exactly the tensors of `fresh`, in the same shapes.
-pub(super) fn check_shapes(weights: &Weights, fresh: &Weights) -> Result<()> {
-    for (name, expected) in fresh {
-        let found = weights.get(name).ok_or_else(|| anyhow!("the weights lack `{name}`"))?;
-        let (found, expected) = (found.dims(), expected.dims());
+/// Fails unless `weights` has the tensors of these names and shapes.
+pub(super) fn check_shapes(weights: &Weights, shapes: &BTreeMap<String, Vec<usize>>) -> Result<()> {
+    for (name, expected) in shapes {
+        let found = weights.get(name).ok_or_else(|| anyhow!("the weights lack `{name}`"))?.dims();
         ensure!(found == expected, "`{name}` has shape {found:?}, not {expected:?}");
     }
     Ok(())

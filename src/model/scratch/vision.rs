@@ -7,6 +7,7 @@ use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::config::check_network;
 use super::encoder::{Encoder, check_shapes};
 use super::views::{Album, Light, View};
 use crate::model::Bundle;
@@ -64,14 +65,11 @@ impl ScratchVision {
     }
 
     fn new(config: VisionConfig, weights: Weights) -> Result<Self> {
-        ensure!(!config.channels.is_empty() && config.image_size > 0, "channels and image_size must not be empty");
+        check_network(config.image_size, &config.channels, config.blocks, config.projection_dim)?;
         ensure!([1, 2, 4, 8].contains(&config.views), "views must be 1, 2, 4 or 8, not {}", config.views);
         let encoder = Encoder::new(&config.channels, config.blocks);
-        let mut expected = encoder.init(0)?;
-        expected.extend(encoder.init_moments()?);
-        let projection =
-            Tensor::zeros((encoder.features, config.projection_dim), candle_core::DType::F32, &Device::Cpu)?;
-        expected.insert(PROJECTION.to_owned(), projection);
+        let mut expected = encoder.shapes();
+        expected.insert(PROJECTION.to_owned(), vec![encoder.features, config.projection_dim]);
         check_shapes(&weights, &expected)?;
         Ok(Self { config, encoder, weights })
     }

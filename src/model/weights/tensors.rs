@@ -25,8 +25,7 @@ pub struct Tensors {
     zeros: usize,
 }
 
-/// How many zeros may take the place of tensors that do not fit: a network is then made of them all the same, and
-/// config.json may ask for any size.
+/// How many zeros may be copied in the place of tensors that do not fit: config.json may ask for any size.
 const MOST_ZEROS: usize = 1 << 26;
 /// How many faults a message lists.
 const LISTED: usize = 200;
@@ -161,7 +160,7 @@ impl Tensors {
 
     /// Takes the `f32` tensor of this name and shape; zeros of that shape if it does not fit.
     ///
-    /// Fails if its numbers cannot be read, or with the list so far if too much did not fit.
+    /// Fails if its numbers cannot be read.
     pub fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
         let fault = match self.rest.remove(name) {
             None => format!("missing: {name} {shape:?}"),
@@ -173,10 +172,14 @@ impl Tensors {
         self.faults.push(fault);
         let zeros = shape.iter().try_fold(1_usize, |product, size| product.checked_mul(*size));
         self.zeros = self.zeros.saturating_add(zeros.unwrap_or(usize::MAX));
-        if self.zeros > MOST_ZEROS {
-            self.check()?;
-        }
         Ok(Tensor::zeros(1, DType::F32, &Device::Cpu)?.broadcast_as(shape)?)
+    }
+
+    /// To be asked before tensors that were taken are copied: zeros that take the place of others need no memory until then.
+    ///
+    /// Fails, with the list of faults so far, if there are too many of them.
+    pub fn check_zeros(&self) -> Result<()> {
+        if self.zeros > MOST_ZEROS { self.check() } else { Ok(()) }
     }
 
     /// Why a tensor cannot be taken as floats of this shape.

@@ -66,12 +66,7 @@ impl Store {
         progress.advance(1);
         all.extend(self.instances(global, &folder.path().join("instances"))?);
         drop(progress);
-        if self.json {
-            ui.out(&serde_json::to_string_pretty(&all)?);
-        } else {
-            print(ui, &all);
-        }
-        Ok(ExitCode::SUCCESS)
+        super::tell(ui, self.json, &all, print)
     }
 
     fn images(&self, global: &Global, folder: &Path) -> Result<Vec<Measured>> {
