@@ -16,6 +16,7 @@ mod error;
 mod pull;
 mod push;
 mod rest;
+mod secret;
 mod settings;
 
 use std::future::Future;
@@ -33,7 +34,8 @@ use crate::digest::Digest;
 
 pub use error::RemoteError;
 pub use push::{Pushed, Sent};
-pub use settings::{RemoteSettings, without_credentials};
+pub use secret::without_credentials;
+pub use settings::RemoteSettings;
 
 /// The line in FORMAT.
 const FORMAT: &str = "rsic remote 1";
@@ -210,7 +212,7 @@ impl Remote {
         let (why, refused) = match answer {
             Some(Ok(answer)) => return Ok(Some(answer)),
             Some(Err(object_store::Error::NotFound { .. })) => return Ok(None),
-            Some(Err(error)) => (settings::clean(&chain(&error)), is_refusal(&error)),
+            Some(Err(error)) => (secret::clean(&chain(&error)), is_refusal(&error)),
             None => (format!("no answer within {} s", patience.as_secs()), false),
         };
         let silence = Silence { doing, url: self.shown(path), why, refused };

@@ -23,7 +23,7 @@ impl Cache {
         if down {
             let text = format!("{} {url}\n", file::now_seconds());
             _ = file::replace(&self.scratch(), &self.rest_file(), text.as_bytes(), "rest");
-        } else if self.rest_file().exists() {
+        } else if self.remote_rests(url).is_some() {
             _ = file::remove(&self.rest_file());
         }
     }

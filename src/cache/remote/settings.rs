@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::RemoteError;
+use super::secret::{clean, is_secret};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -66,7 +67,7 @@ impl RemoteSettings {
         }
         for (key, value) in &self.options {
             let lower = key.to_ascii_lowercase();
-            if SECRET_WORDS.iter().any(|word| lower.contains(word)) && !lower.ends_with("_file") {
+            if is_secret(&lower) {
                 let why =
                     "`options` must not hold credentials: set them in the environment (`AWS_*`, `GOOGLE_*`, `AZURE_*`)";
                 return Err(self.wrong(why));
@@ -257,54 +258,4 @@ fn retry() -> RetryConfig {
     let backoff =
         BackoffConfig { init_backoff: Duration::from_millis(100), max_backoff: Duration::from_secs(1), base: 2.0 };
     RetryConfig { backoff, max_retries: 2, retry_timeout: Duration::from_secs(10) }
-}
-
-/// Parts of the names of settings and variables whose values are credentials.
-const SECRET_WORDS: [&str; 8] =
-    ["secret", "token", "password", "access_key", "account_key", "master_key", "sas_key", "key_base64"];
-
-/// A text that may be shown: without the values of credentials in the environment, and without users and queries of
-/// addresses, where signatures stand.
-pub(super) fn clean(text: &str) -> String {
-    let variables =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    without_secrets(text, variables)
-}
-
-/// [`clean`] in an environment of these variables.
-pub(super) fn without_secrets(text: &str, variables: impl Iterator<Item = (String, String)>) -> String {
-    let secrets = variables.filter(|(name, value)| is_secret(&name.to_ascii_lowercase()) && value.len() >= 4);
-    let text = secrets.fold(text.to_owned(), |text, (_, secret)| text.replace(&secret, "***"));
-    text.split_inclusive(char::is_whitespace).map(without_parts).collect()
-}
-
-fn is_secret(variable: &str) -> bool {
-    let service = ["aws_", "azure_", "google_"].iter().any(|start| variable.starts_with(start));
-    service && SECRET_WORDS.iter().any(|word| variable.contains(word)) && !variable.ends_with("_file")
-}
-
-/// A text of settings that may be shown: lines that seem to set a credential end at the name.
-pub fn without_credentials(text: &str) -> String {
-    let line = |line: &str| {
-        let lower = line.to_ascii_lowercase();
-        let named = SECRET_WORDS.iter().filter_map(|word| Some(lower.find(word)? + word.len())).min();
-        let value = named.and_then(|from| Some(from + lower[from..].find('=')? + 1));
-        match value {
-            Some(at) if line.is_char_boundary(at) => format!("{} ***", &line[..at]),
-            _ => line.split_inclusive(char::is_whitespace).map(without_parts).collect(),
-        }
-    };
-    text.lines().map(line).collect::<Vec<_>>().join("\n")
-}
-
-/// One word; if it is an address, without its user and query.
-fn without_parts(word: &str) -> String {
-    let Some((scheme, rest)) = word.split_once("://") else { return word.to_owned() };
-    let scheme = scheme.rsplit('@').next().unwrap_or_default();
-    let ends = |c: char| matches!(c, ')' | '"' | '\'' | ',' | '>' | ';') || c.is_whitespace();
-    let (address, after) = rest.split_at(rest.find(ends).unwrap_or(rest.len()));
-    let address = address.split(['?', '#']).next().unwrap_or_default();
-    let (host, path) = address.split_at(address.find('/').unwrap_or(address.len()));
-    let host = host.rsplit('@').next().unwrap_or_default();
-    format!("{scheme}://{host}{path}{after}")
 }

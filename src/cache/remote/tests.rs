@@ -329,6 +329,9 @@ fn settings_that_cannot_be_used_say_why() {
         ("-p store.remote.options.sas_token=hunter2", "-p store.remote.options.sas_token= ***"),
         ("url = s3://user:hunter2@b/c?sig=hunter2", "url = s3://b/c"),
         ("sort = \"token\"", "sort = \"token\""),
+        ("max_tokens = { en = 20 }", "max_tokens = { en = 20 }"),
+        ("tokenizer = \"x\" # secret", "tokenizer = \"x\" # secret"),
+        ("max_tokens = 1, token = hunter2", "max_tokens = 1, token = ***"),
     ] {
         assert_eq!(without_credentials(text), shown);
     }
@@ -357,6 +360,6 @@ fn no_text_shows_a_credential() {
         ("two  spaces\tand s3://bucket/prefix", "two  spaces\tand s3://bucket/prefix"),
     ] {
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        assert_eq!(settings::without_secrets(text, variables), expected);
+        assert_eq!(secret::without_secrets(text, variables), expected);
     }
 }
