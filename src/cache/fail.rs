@@ -22,12 +22,14 @@ use std::time::Duration;
 const VARIABLE: &str = "RSIC_FAIL_AT";
 
 /// What is written as a new file that gets its name at the end.
-const WRITES: [&str; 11] =
-    ["facts", "hint", "lockfile", "mark", "object", "partial", "pin", "record", "rest", "root", "view"];
+const WRITES: [&str; 9] = ["hint", "lockfile", "mark", "object", "partial", "pin", "record", "root", "view"];
 /// The steps of that, in their order.
 const STEPS: [&str; 6] = ["create", "write", "sync", "parent", "rename", "folder"];
 /// All other points.
-const OTHERS: [&str; 17] = [
+const OTHERS: [&str; 23] = [
+    "facts.create",
+    "facts.rename",
+    "facts.write",
     "gc.begin",
     "gc.hint",
     "gc.lock",
@@ -41,6 +43,9 @@ const OTHERS: [&str; 17] = [
     "log.write",
     "object.mode",
     "partial.remove",
+    "rest.create",
+    "rest.rename",
+    "rest.write",
     "session.create",
     "session.write",
     "stage.begin",

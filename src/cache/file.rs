@@ -149,6 +149,20 @@ pub(super) fn replace(scratch: &Path, target: &Path, bytes: &[u8], what: &str) -
     persist(file, target, what)
 }
 
+/// [`replace`] for what may be lost: it does not wait for the disk.
+///
+/// After a power cut the file may be empty or cut short; a kill leaves the old or the new one.
+pub(super) fn replace_unsynced(scratch: &Path, target: &Path, bytes: &[u8], what: &str) -> Result<(), CacheError> {
+    let fail = |e| CacheError::io("write", target, e);
+    let mut file = temporary(scratch)?;
+    fail::point(what, "create");
+    file.write_all(bytes).map_err(fail)?;
+    fail::point(what, "write");
+    file.persist(target).map_err(|e| fail(e.error))?;
+    fail::point(what, "rename");
+    Ok(())
+}
+
 /// Gives a finished temporary file its final name, replacing what was there in one step.
 pub(super) fn persist(file: NamedTempFile, target: &Path, what: &str) -> Result<(), CacheError> {
     file.as_file().sync_all().map_err(|e| CacheError::io("write", target, e))?;

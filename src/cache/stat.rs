@@ -160,7 +160,8 @@ impl StatCache {
         for slot in gone {
             facts.remove(&slot);
         }
-        file::replace(folder, &self.file, text::write(&facts).as_bytes(), "facts")?;
+        // A busy disk must not make `status` wait; a file that was cut short has a wrong check sum, and is empty.
+        file::replace_unsynced(folder, &self.file, text::write(&facts).as_bytes(), "facts")?;
         memory.dirty = false;
         Ok(())
     }

@@ -22,7 +22,7 @@ impl Cache {
         }
         if down {
             let text = format!("{} {url}\n", file::now_seconds());
-            _ = file::replace(&self.scratch(), &self.rest_file(), text.as_bytes(), "rest");
+            _ = file::replace_unsynced(&self.scratch(), &self.rest_file(), text.as_bytes(), "rest");
         } else if self.remote_rests(url).is_some() {
             _ = file::remove(&self.rest_file());
         }
